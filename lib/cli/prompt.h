@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLI_PROMPT_H
+#define CLI_PROMPT_H
+
+#include "base/err.h"
+
+struct secret;
+
+/* Asks on the controlling terminal (/dev/tty) without echo. RC_USAGE cli.no-terminal when there is none or --no-input was given; hint then names
+ * what to use instead ("--pin-source file:PATH"). The line end is not part of the secret. */
+NODISCARD enum rc prompt_secret(const char *question, const char *hint, struct secret **ret, struct err *e);
+
+#endif

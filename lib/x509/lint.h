@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef X509_LINT_H
+#define X509_LINT_H
+
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+struct cert;
+struct profile;
+
+/*
+ * Lint before signing: the exact TBS is signed with a throw-away key of the issuer's type, parsed back and judged. Each rule is one function with an id and a
+ * clause. issuer NULL: self-signed. Any finding is RC_DENIED with key "lint.<rule>" and the clause in the text; nothing goes to the token.
+ */
+struct lint_subject {
+    struct span tbs;
+    const struct cert *issuer;
+    const struct profile *profile;
+};
+NODISCARD enum rc lint_tbs(const struct lint_subject *s, struct err *e);
+
+/* The rules, for documentation and tests: id and clause; ended by a row whose id is NULL. */
+struct lint_rule_info {
+    const char *id, *clause, *text;
+};
+const struct lint_rule_info *lint_rules(void);
+
+#endif
