@@ -9,9 +9,10 @@
 #include "sign/chain.h"
 
 /*
- * The station's truth: an append-only file of JSON lines, each with its number and the chain head before it ("prev"); head' = hash_chain(head, line without LF).
- * journal_append returns when the record is on the disk. A torn last line (no LF) was never durable and is cut off at opening; anything else that does not
- * fit is RC_INPUT journal.broken, with the line, and the file is left alone.
+ * The station's truth: an append-only file of JSON lines, each with its number and the chain head before it
+ * ("prev"); head' = hash_chain(head, line without LF). journal_append returns when the record is on the disk.
+ * A torn last line (no LF) was never durable and is cut off at opening; anything else that does not fit is
+ * RC_INPUT journal.broken, with the line, and the file is left alone.
  */
 struct journal;
 struct journal_record {
@@ -22,10 +23,15 @@ struct journal_record {
     const char *id;
     const char *detail; /* hash or reason */
 };
-/* Reads the whole journal, calling each record in turn (a non-OK return ends reading with it), and is ready to append. */
-NODISCARD enum rc journal_open(const char *path, enum rc (*record)(void *arg, const struct journal_record *r, struct err *e), void *arg,
-                               struct journal **ret, struct err *e);
-/* time may not run backwards: RC_CONFLICT journal.clock says by how much and what to do. RC_SYSTEM journal.write: nothing was recorded. n is set here. */
+/* Takes up one record; head is the chain's head before it. A return other than RC_OK ends the reading with
+ * it. */
+typedef enum rc journal_reader(void *arg, const struct journal_record *r,
+                               const uint8_t head[static SHA256_LEN], struct err *e);
+/* Reads the whole journal, calling record for each in turn, and is ready to append. */
+NODISCARD enum rc journal_open(const char *path, journal_reader *record, void *arg, struct journal **ret,
+                               struct err *e);
+/* time may not run backwards: RC_CONFLICT journal.clock says by how much and what to do. RC_SYSTEM
+ * journal.write: nothing was recorded. n is set here. */
 NODISCARD enum rc journal_append(struct journal *j, const struct journal_record *r, struct err *e);
 void journal_head(const struct journal *j, uint8_t ret[static SHA256_LEN], uint64_t *ret_records);
 void journal_close(struct journal *j);

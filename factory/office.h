@@ -13,35 +13,45 @@ struct ca;
 struct keystore;
 
 /*
- * The production office, one home directory (0700): office.yaml, office.db (orders, lots, inventory, lists, audit), order.csr, release.csr, order.pem, release.pem,
- * chain.pem, lock. Its token holds three keys: order and release sign, wrap agrees (the office's own copies of lot keys).
+ * The production office, one home directory (0700): office.yaml, office.db (orders, lots, inventory, lists,
+ * audit), order.csr, release.csr, order.pem, release.pem, chain.pem, lock. Its token holds three keys: order
+ * and release sign, wrap agrees (the office's own copies of lot keys).
  */
 struct office;
-/* The pin-source of the configuration in a home or file: what cmd needs to open a keystore. malloc'd, NULL: the terminal. */
+/* The pin-source of the configuration in a home or file: what cmd needs to open a keystore. malloc'd, NULL:
+ * the terminal. */
 NODISCARD enum rc office_pin_source(const char *home_or_config, char **ret, struct err *e);
 
-/* Makes home, keys and requests; repeats what a crash left undone. RC_CONFLICT office.exists for another configuration. */
-NODISCARD enum rc office_init(const char *home, const char *config_path, struct keystore *keys, bool *ret_new, struct err *e);
-/* Takes a certificate for one of its keys (told apart by public key and role); chain: PEM with the CAs up to the root and their CRLs. The same certificate again with a
- * newer chain refreshes the chain; an older CRL number is RC_CONFLICT office.crl-older. ret_role: "office" or "release". */
-NODISCARD enum rc office_import(const char *home, const char *cert_path, const char *chain_path, const char **ret_role, bool *ret_new,
-                                struct err *e);
+/* Makes home, keys and requests; repeats what a crash left undone. RC_CONFLICT office.exists for another
+ * configuration. */
+NODISCARD enum rc office_init(const char *home, const char *config_path, struct keystore *keys, bool *ret_new,
+                              struct err *e);
+/* Takes a certificate for one of its keys (told apart by public key and role); chain: PEM with the CAs up to
+ * the root and their CRLs. The same certificate again with a newer chain refreshes the chain; an older CRL
+ * number is RC_CONFLICT office.crl-older. ret_role: "office" or "release". */
+NODISCARD enum rc office_import(const char *home, const char *cert_path, const char *chain_path,
+                                const char **ret_role, bool *ret_new, struct err *e);
 /* keys NULL: only what needs no key. */
 NODISCARD enum rc office_open(const char *home, struct keystore *keys, struct office **ret, struct err *e);
 void office_close(struct office *o);
 
-/* Makes and signs an order from a specification (schema keymill.order-spec.v1, docs/examples/order.yaml; its paths are relative to it). The same specification again writes the
- * same order. RC_CONFLICT office.order-exists (same id, other content), office.ids-taken (names the other order), RC_DENIED office.sequence. */
-NODISCARD enum rc office_order_new(struct office *o, const char *spec_path, const char *out, bool *ret_new, struct err *e);
+/* Makes and signs an order from a specification (schema keymill.order-spec.v1, docs/examples/order.yaml; its
+ * paths are relative to it). The same specification again writes the same order. RC_CONFLICT
+ * office.order-exists (same id, other content), office.ids-taken (names the other order), RC_DENIED
+ * office.sequence. */
+NODISCARD enum rc office_order_new(struct office *o, const char *spec_path, const char *out, bool *ret_new,
+                                   struct err *e);
 
-/* Makes the sealed batch of one station of an order in folder out: keys, certificates from the CA the order names, lots sealed. Works in out.part and renames at the end; a
- * killed run is taken up where it stood. station NULL: the order's only one. RC_OK and *ret_made 0 when the batch was whole already. */
+/* Makes the sealed batch of one station of an order in folder out: keys, certificates from the CA the order
+ * names, lots sealed. Works in out.part and renames at the end; a killed run is taken up where it stood.
+ * station NULL: the order's only one. RC_OK and *ret_made 0 when the batch was whole already. */
 struct batch_report {
     uint64_t count, made, resumed;
     int64_t elapsed_ms;
 };
-NODISCARD enum rc office_batch_make(struct office *o, struct ca *ca, const char *order_path, const char *station, const char *out,
-                                    struct batch_report *ret, struct err *e);
+NODISCARD enum rc office_batch_make(struct office *o, struct ca *ca, const char *order_path,
+                                    const char *station, const char *out, struct batch_report *ret,
+                                    struct err *e);
 
 /* Ordered = good + scrapped + unused + unexplained. */
 struct reconciliation {
@@ -49,20 +59,24 @@ struct reconciliation {
     uint64_t ordered, good, scrapped, unused, unexplained;
     bool is_new;
 };
-/* Verifies manifest and checkpoint against the stored order and takes them into the inventory. The same again: RC_OK, is_new false. RC_DENIED office.station (not
- * the order's), RC_CONFLICT office.duplicate (a serial, key or id that another manifest has), office.manifest-differs. */
-NODISCARD enum rc office_ingest(struct office *o, const char *manifest_path, const char *checkpoint_path, struct reconciliation *ret,
-                                struct err *e);
+/* Verifies manifest and checkpoint against the stored order and takes them into the inventory. The same
+ * again: RC_OK, is_new false. RC_DENIED office.station (not the order's), RC_CONFLICT office.duplicate (a
+ * serial, key or id that another manifest has), office.manifest-differs. */
+NODISCARD enum rc office_ingest(struct office *o, const char *manifest_path, const char *checkpoint_path,
+                                struct reconciliation *ret, struct err *e);
 
 struct list_report {
     uint64_t sequence, devices;
     bool is_new;
 };
-/* Signs the next release list for the ids in a file (one a line). All must be in the inventory, good, not revoked (RC_DENIED office.not-good names the first; nothing is
- * signed). The same ids again write the same list. */
-NODISCARD enum rc office_release(struct office *o, const char *ids_path, const char *out, struct list_report *ret, struct err *e);
+/* Signs the next release list for the ids in a file (one a line). All must be in the inventory, good, not
+ * revoked (RC_DENIED office.not-good names the first; nothing is signed). The same ids again write the same
+ * list. */
+NODISCARD enum rc office_release(struct office *o, const char *ids_path, const char *out,
+                                 struct list_report *ret, struct err *e);
 /* Signs the next revocation list: for ids, a whole order or a whole issuer (exactly one is given). */
-NODISCARD enum rc office_revoke(struct office *o, const char *ids_path, const char *order_id, const char *issuer_path,
-                                const char *reason, const char *out, struct list_report *ret, struct err *e);
+NODISCARD enum rc office_revoke(struct office *o, const char *ids_path, const char *order_id,
+                                const char *issuer_path, const char *reason, const char *out,
+                                struct list_report *ret, struct err *e);
 
 #endif

@@ -6,44 +6,49 @@
 #include <stdint.h>
 
 /*
- * What a tool and its token worker (keymill-token) say to each other. Private to hsm/: both ends are built together and run on one machine, so messages
- * are plain C structs. The transport is a SOCK_SEQPACKET pair: one message is one packet.
+ * What a tool and its token worker (keymill-token) say to each other. Private to hsm/: both ends are built
+ * together and run on one machine, so messages are plain C structs. The transport is a SOCK_SEQPACKET pair:
+ * one message is one packet.
  *
- * A message is a header, then the fixed part of its operation (when it has one), then count items of size octets each. Requests carry an id; every
- * reply repeats it. A reply whose more is set is followed by another with the same id. A reply whose status is not PROTO_OK holds one struct proto_error.
+ * A message is a header, then the fixed part of its operation (when it has one), then count items of size
+ * octets each. Requests carry an id; every reply repeats it. A reply whose more is set is followed by another
+ * with the same id. A reply whose status is not PROTO_OK holds one struct proto_error.
  *
- * Order: PROTO_TOKENS or PROTO_INIT alone; or PROTO_HELLO, PROTO_LOGIN, then the rest in any order. PINs never travel in messages: the worker reads them
- * from its PIN pipe, each as a uint32_t length and that many octets.
+ * Order: PROTO_TOKENS or PROTO_INIT alone; or PROTO_HELLO, PROTO_LOGIN, then the rest in any order. PINs
+ * never travel in messages: the worker reads them from its PIN pipe, each as a uint32_t length and that many
+ * octets.
  */
 enum {
     PROTO_VERSION = 1,
     PROTO_FD_SOCKET = 3, /* descriptors that the worker is started with */
     PROTO_FD_PIN = 4,
-    PROTO_BATCH_MAX = 64,        /* digests in one message */
-    PROTO_SESSIONS_MAX = 64,     /* of one worker */
-    PROTO_MESSAGE_MAX = 32768,   /* octets, header included */
-    PROTO_PIN_MAX = 255,         /* octets */
-    PROTO_RANDOM_MAX = 1024,     /* octets of one PROTO_RANDOM */
-    PROTO_SIGNATURE_MAX = 132,   /* octets of a raw r||s: PROTO_BATCH_MAX of them fit a message */
-    PROTO_WHERE_TEXT = 33,       /* octets of a token's label or manufacturer with its NUL */
-    PROTO_MODULE_MAX = 256,      /* octets of a module's path with its NUL */
-    PROTO_KEY_LABEL = 128,       /* octets of a key's label with its NUL */
-    PROTO_KEY_ID = 64,           /* octets of a CKA_ID */
-    PROTO_KEY_PARAMS = 32,       /* octets of CKA_EC_PARAMS: named curves */
-    PROTO_KEY_POINT = 160,       /* octets of CKA_EC_POINT, wrapped or not */
+    PROTO_BATCH_MAX = 64,      /* digests in one message */
+    PROTO_SESSIONS_MAX = 64,   /* of one worker */
+    PROTO_MESSAGE_MAX = 32768, /* octets, header included */
+    PROTO_PIN_MAX = 255,       /* octets */
+    PROTO_RANDOM_MAX = 1024,   /* octets of one PROTO_RANDOM */
+    PROTO_SIGNATURE_MAX = 132, /* octets of a raw r||s: PROTO_BATCH_MAX of them fit a message */
+    PROTO_WHERE_TEXT = 33,     /* octets of a token's label or manufacturer with its NUL */
+    PROTO_MODULE_MAX = 256,    /* octets of a module's path with its NUL */
+    PROTO_KEY_LABEL = 128,     /* octets of a key's label with its NUL */
+    PROTO_KEY_ID = 64,         /* octets of a CKA_ID */
+    PROTO_KEY_PARAMS = 32,     /* octets of CKA_EC_PARAMS: named curves */
+    PROTO_KEY_POINT = 160,     /* octets of CKA_EC_POINT, wrapped or not */
 };
 
 enum proto_op {
-    PROTO_HELLO = 1,    /* proto_hello -> proto_token: loads the module, finds the one token */
-    PROTO_TOKENS,       /* proto_hello -> proto_token items */
-    PROTO_INIT,         /* proto_hello (token: the new label); SO PIN, user PIN in the pipe -> proto_token */
-    PROTO_LOGIN,        /* proto_login; PIN in the pipe -> nothing */
-    PROTO_KEYS,         /* nothing -> proto_key items: every private key */
-    PROTO_GENERATE,     /* proto_generate -> proto_key. The id names the key: asked again with it, the key made before is returned */
-    PROTO_SIGN,         /* proto_use and digests -> raw r||s items */
-    PROTO_DERIVE,       /* proto_use and one uncompressed point -> the shared X coordinate */
-    PROTO_RANDOM,       /* count octets -> these */
-    PROTO_READ_PRIVATE, /* proto_use -> one octet: 1 when the token gave the private value away (it is wiped, never sent) */
+    PROTO_HELLO = 1, /* proto_hello -> proto_token: loads the module, finds the one token */
+    PROTO_TOKENS,    /* proto_hello -> proto_token items */
+    PROTO_INIT,      /* proto_hello (token: the new label); SO PIN, user PIN in the pipe -> proto_token */
+    PROTO_LOGIN,     /* proto_login; PIN in the pipe -> nothing */
+    PROTO_KEYS,      /* nothing -> proto_key items: every private key */
+    PROTO_GENERATE,  /* proto_generate -> proto_key. The id names the key: asked again with it, the key made
+                        before is returned */
+    PROTO_SIGN,      /* proto_use and digests -> raw r||s items */
+    PROTO_DERIVE,    /* proto_use and one uncompressed point -> the shared X coordinate */
+    PROTO_RANDOM,    /* count octets -> these */
+    PROTO_READ_PRIVATE, /* proto_use -> one octet: 1 when the token gave the private value away (it is wiped,
+                           never sent) */
 };
 
 enum proto_status {
@@ -89,7 +94,8 @@ struct proto_hello {
     char manufacturer[PROTO_WHERE_TEXT];
     char model[17];
     char serial[17];
-    uint8_t die_with_thread; /* the thread that started the worker lives as long as the tool: be killed with it */
+    uint8_t
+        die_with_thread; /* the thread that started the worker lives as long as the tool: be killed with it */
 };
 
 struct proto_token {
@@ -135,11 +141,12 @@ struct proto_ref {
 
 struct proto_key {
     struct proto_ref ref;
-    uint64_t type;                     /* CKA_KEY_TYPE */
-    uint8_t params[PROTO_KEY_PARAMS];  /* CKA_EC_PARAMS as the token has it */
-    uint32_t params_len;               /* 0: not known or too long to be a named curve */
-    uint8_t point[PROTO_KEY_POINT];    /* CKA_EC_POINT of the public object with the same CKA_ID, as the token has it */
-    uint32_t point_len;                /* 0: not known */
+    uint64_t type;                    /* CKA_KEY_TYPE */
+    uint8_t params[PROTO_KEY_PARAMS]; /* CKA_EC_PARAMS as the token has it */
+    uint32_t params_len;              /* 0: not known or too long to be a named curve */
+    uint8_t point[PROTO_KEY_POINT];   /* CKA_EC_POINT of the public object with the same CKA_ID, as the token
+                                         has it */
+    uint32_t point_len;               /* 0: not known */
     int8_t flag[PROTO_FLAGS];
 };
 

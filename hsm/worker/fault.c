@@ -10,7 +10,10 @@ struct ckr_row {
     const char *name;
     enum proto_status status;
 };
-#define ROW(rv, status) {rv, #rv, status}
+#define ROW(rv, status)                                                                                      \
+    {                                                                                                        \
+        rv, #rv, status                                                                                      \
+    }
 
 /* Codes that are not here are PROTO_FAILED and shown as a number. */
 static const struct ckr_row rows[] = {
@@ -110,7 +113,8 @@ bool ckr_of_session(CK_RV rv)
            rv == CKR_OPERATION_NOT_INITIALIZED || rv == CKR_DEVICE_ERROR;
 }
 
-/* A lost login makes private objects vanish, so that their handles go bad before anybody says "not logged in". */
+/* A lost login makes private objects vanish, so that their handles go bad before anybody says "not logged
+ * in". */
 bool ckr_of_login(CK_RV rv)
 {
     return rv == CKR_USER_NOT_LOGGED_IN || rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID;

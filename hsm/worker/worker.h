@@ -15,8 +15,8 @@
 #include "hsm/proto.h"
 
 /*
- * The worker's inside. A process serves one token: one module, one login held by an anchor session, and lanes, each a session used by one thread.
- * Functions return PROTO_OK or fill *f and return its status.
+ * The worker's inside. A process serves one token: one module, one login held by an anchor session, and
+ * lanes, each a session used by one thread. Functions return PROTO_OK or fill *f and return its status.
  */
 struct fault {
     enum proto_status status;
@@ -25,7 +25,8 @@ struct fault {
 
 /* --- fault.c: codes of the module, translated once */
 
-enum proto_status fault_set(struct fault *f, enum proto_status status, const char *fmt, ...) PRINTF_LIKE(3, 4);
+enum proto_status fault_set(struct fault *f, enum proto_status status, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
 /* The status that rv stands for, with function's and rv's name in the error. */
 enum proto_status fault_ckr(struct fault *f, CK_RV rv, const char *function);
 /* True for codes that a new session can cure. */
@@ -40,17 +41,19 @@ struct slot {
     CK_SLOT_ID id;
     char module[PROTO_MODULE_MAX];
 };
-/* Called for each slot that holds a token; what it returns other than PROTO_OK ends the walk and is returned. */
-typedef enum proto_status slot_visitor(void *arg, const struct slot *s, const CK_TOKEN_INFO *info, struct fault *f);
+/* Called for each slot that holds a token; what it returns other than PROTO_OK ends the walk and is returned.
+ */
+typedef enum proto_status slot_visitor(void *arg, const struct slot *s, const CK_TOKEN_INFO *info,
+                                       struct fault *f);
 
-/* Loads the named module, or those that are configured, and visits all tokens. A named module that does not load is PROTO_NO_MODULE. Modules are
- * initialised and read under the start lock (see start_lock). */
+/* Loads the named module, or those that are configured, and visits all tokens. A named module that does not
+ * load is PROTO_NO_MODULE. Modules are initialised and read under the start lock (see start_lock). */
 NODISCARD enum proto_status modules_walk(const char *module, slot_visitor *visit, void *arg, struct fault *f);
 /* C_Finalize of every module that was initialised. No thread may be inside one. */
 void modules_end(void);
 
-/* SoftHSM rewrites its token file in place at C_Login, and whoever reads it meanwhile sees no token: starts of one user's workers that use the same
- * module take turns. */
+/* SoftHSM rewrites its token file in place at C_Login, and whoever reads it meanwhile sees no token: starts
+ * of one user's workers that use the same module take turns. */
 struct lock;
 NODISCARD enum proto_status start_lock(const char *module, struct lock **ret, struct fault *f);
 
@@ -80,43 +83,53 @@ struct lane {
 };
 
 /* Finds the one token that want describes. */
-NODISCARD enum proto_status token_find(const struct proto_hello *want, struct token *t, struct proto_token *ret, struct fault *f);
-NODISCARD enum proto_status tokens_list(const struct proto_hello *want, struct proto_token *ret, size_t max, size_t *ret_n,
-                                        struct fault *f);
-/* Opens the anchor and logs in; t keeps pin in every case. Flags are read before: a PIN is not spent on a locked token or on a last try. */
-NODISCARD enum proto_status token_login(struct token *t, struct secret *pin, struct fault *f);
-NODISCARD enum proto_status token_init(const struct proto_hello *want, const struct secret *so_pin, const struct secret *pin,
+NODISCARD enum proto_status token_find(const struct proto_hello *want, struct token *t,
                                        struct proto_token *ret, struct fault *f);
+NODISCARD enum proto_status tokens_list(const struct proto_hello *want, struct proto_token *ret, size_t max,
+                                        size_t *ret_n, struct fault *f);
+/* Opens the anchor and logs in; t keeps pin in every case. Flags are read before: a PIN is not spent on a
+ * locked token or on a last try. */
+NODISCARD enum proto_status token_login(struct token *t, struct secret *pin, struct fault *f);
+NODISCARD enum proto_status token_init(const struct proto_hello *want, const struct secret *so_pin,
+                                       const struct secret *pin, struct proto_token *ret, struct fault *f);
 
 /* The lane's session, opened when it has none. */
 NODISCARD enum proto_status lane_open(struct lane *l, struct fault *f);
 void lane_close(struct lane *l);
-/* After rv: a new session or a new login, where that can help. False: it cannot. A PIN that was rejected once is gone and never tried again. */
+/* After rv: a new session or a new login, where that can help. False: it cannot. A PIN that was rejected once
+ * is gone and never tried again. */
 bool lane_recover(struct lane *l, CK_RV rv);
+/* Gives the PIN again for the operation that was just begun (CKA_ALWAYS_AUTHENTICATE). */
+NODISCARD enum proto_status lane_confirm(struct lane *l, struct fault *f);
 
 /* --- keys.c: finding and describing */
 
 /* Objects of a class with this label and id (either may be empty: not asked for); at most max handles. */
-NODISCARD CK_RV objects_find(struct lane *l, CK_OBJECT_CLASS class, const struct proto_ref *ref, CK_OBJECT_HANDLE *ret, size_t max,
-                             size_t *ret_n);
+NODISCARD CK_RV objects_find(struct lane *l, CK_OBJECT_CLASS class, const struct proto_ref *ref,
+                             CK_OBJECT_HANDLE *ret, size_t max, size_t *ret_n);
 /* The private key ref as a handle of this lane. */
-NODISCARD enum proto_status key_find(struct lane *l, const struct proto_ref *ref, struct handle **ret, struct fault *f);
+NODISCARD enum proto_status key_find(struct lane *l, const struct proto_ref *ref, struct handle **ret,
+                                     struct fault *f);
 void key_describe(struct lane *l, CK_OBJECT_HANDLE object, struct proto_key *ret);
 /* Calls send(arg, items, n, more) with the private keys of the token, some at a time. */
-NODISCARD enum proto_status keys_list(struct lane *l, void (*send)(void *arg, const struct proto_key *items, size_t n, bool more),
+NODISCARD enum proto_status keys_list(struct lane *l,
+                                      void (*send)(void *arg, const struct proto_key *items, size_t n,
+                                                   bool more),
                                       void *arg, struct fault *f);
 
 /* --- ops.c: making and using */
 
-NODISCARD enum proto_status key_generate(struct lane *l, const struct proto_generate *rq, struct proto_key *ret, struct fault *f);
+NODISCARD enum proto_status key_generate(struct lane *l, const struct proto_generate *rq,
+                                         struct proto_key *ret, struct fault *f);
 /* n digests of digest_len octets -> n signatures of rq->result octets. */
-NODISCARD enum proto_status key_sign(struct lane *l, const struct proto_use *rq, const uint8_t *digests, size_t n,
-                                     size_t digest_len, uint8_t *ret, struct fault *f);
+NODISCARD enum proto_status key_sign(struct lane *l, const struct proto_use *rq, const uint8_t *digests,
+                                     size_t n, size_t digest_len, uint8_t *ret, struct fault *f);
 /* rq->result octets at ret. */
-NODISCARD enum proto_status key_derive(struct lane *l, const struct proto_use *rq, const uint8_t *point, size_t n, uint8_t *ret,
-                                       struct fault *f);
+NODISCARD enum proto_status key_derive(struct lane *l, const struct proto_use *rq, const uint8_t *point,
+                                       size_t n, uint8_t *ret, struct fault *f);
 NODISCARD enum proto_status token_random(struct lane *l, uint8_t *ret, size_t n, struct fault *f);
 /* *ret: the token gave the private value away, or let it be wrapped out. */
-NODISCARD enum proto_status key_read_private(struct lane *l, const struct proto_use *rq, bool *ret, struct fault *f);
+NODISCARD enum proto_status key_read_private(struct lane *l, const struct proto_use *rq, bool *ret,
+                                             struct fault *f);
 
 #endif

@@ -18,7 +18,8 @@ int64_t clock_mono_ms(void); /* milliseconds of a clock that never jumps, for de
 void time_format(int64_t t, char ret[TIME_TEXT]);
 /* The strict inverse. RC_INPUT clock.format. */
 NODISCARD enum rc time_parse(const char *s, int64_t *ret, struct err *e);
-/* Calendar fields of t and back (proleptic Gregorian, no time zone), for UTCTime and GeneralizedTime. Years 0 to 9999; t outside is a bug. */
+/* Calendar fields of t and back (proleptic Gregorian, no time zone), for UTCTime and GeneralizedTime. Years 0
+ * to 9999; t outside is a bug. */
 struct civil {
     int year, month, day, hour, minute, second;
 };

@@ -37,7 +37,8 @@ static enum rc too_big(const char *path, size_t max, struct err *e)
     return err_set(e, RC_INPUT, "file.too-big", "'%s' is too big: at most %zu octets are read", path, max);
 }
 
-/* Reads to the end of fd; one octet more than max is asked for, to see that it is there. */
+/* Reads to the end of fd. More than max may be asked for, to see that it is there; the caller takes it away
+ * again. */
 static enum rc read_all(int fd, const char *path, size_t max, size_t expected, struct bytes *ret,
                         struct err *e)
 {
@@ -45,9 +46,7 @@ static enum rc read_all(int fd, const char *path, size_t max, size_t expected, s
     size_t step =
         expected + 1; /* the whole file and its end: no growing, and no copies of what may be a secret */
     for (;;) {
-        size_t left = max - (ret->n - before);
-        size_t room = left < step ? left + 1 : step;
-        ssize_t got = read_some(fd, bytes_room(ret, room), room);
+        ssize_t got = read_some(fd, bytes_room(ret, step), step);
         if (got < 0)
             return err_sys(e, "file.read", "cannot read '%s'", path);
         if (got == 0)

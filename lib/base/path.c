@@ -29,19 +29,40 @@ char *path_dir(const char *path)
     return mem_strn(path, n);
 }
 
-/* <prefix>/<where>/keymill/<rel> for the executable <prefix>/bin/tool. The kernel's link has no links left in
- * it, so ".." is cut off by text. */
-static enum rc path_beside(const char *where, const char *rel, char **ret, struct err *e)
+/* The running executable's path as the kernel knows it: no links left in it, so ".." can be cut off by text. */
+static enum rc path_exe(char ret[static PATH_MAX], struct err *e)
 {
-    char exe[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe));
+    ssize_t n = readlink("/proc/self/exe", ret, PATH_MAX);
+
     if (n < 0)
         return err_sys(e, "file.exe",
                        "cannot find the running executable by '/proc/self/exe' (is /proc mounted?)");
-    if ((size_t)n == sizeof(exe))
+    if ((size_t)n == PATH_MAX)
         return err_set(e, RC_SYSTEM, "file.exe",
                        "the path of the running executable is longer than %d octets", PATH_MAX);
-    exe[n] = 0;
+    ret[n] = 0;
+    return RC_OK;
+}
+
+enum rc path_sibling(const char *rel, char **ret, struct err *e)
+{
+    char exe[PATH_MAX];
+    char *bin = NULL;
+
+    if (path_exe(exe, e) != RC_OK)
+        return e->rc;
+    bin = path_dir(exe);
+    *ret = path_join(bin, rel);
+    free(bin);
+    return RC_OK;
+}
+
+/* <prefix>/<where>/keymill/<rel> for the executable <prefix>/bin/tool. */
+static enum rc path_beside(const char *where, const char *rel, char **ret, struct err *e)
+{
+    char exe[PATH_MAX];
+    if (path_exe(exe, e) != RC_OK)
+        return e->rc;
     char *bin = path_dir(exe);
     char *prefix = path_dir(bin);
     *ret = mem_printf("%s/%s/keymill/%s", strcmp(prefix, "/") == 0 ? "" : prefix, where, rel);

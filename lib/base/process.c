@@ -29,9 +29,9 @@ void process_harden(void)
     const struct rlimit none = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &none);
 #ifndef KEYMILL_ASAN
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    (void)prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL);
 #endif
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) < 0) {
         perror("keymill: the kernel refuses no-new-privileges");
         _exit(RC_SYSTEM);
     }

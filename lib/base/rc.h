@@ -3,8 +3,8 @@
 #define BASE_RC_H
 
 /*
- * The one result type: what a function returns and what a tool exits with. Documented in every manual page; values are never
- * renumbered or given a second meaning.
+ * The one result type: what a function returns and what a tool exits with. Documented in every manual page;
+ * values are never renumbered or given a second meaning.
  */
 enum rc {
     RC_OK = 0,       /* done, or already done the same way */

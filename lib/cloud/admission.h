@@ -10,8 +10,9 @@
 struct target;
 
 /*
- * Who may in: the signed lists of a target's folder, verified and added up. Used by the broker plugin and by "keymill-cloud status". A gap in a sequence, a broken chain of
- * hashes or a bad signature is an error, and the caller keeps what it had (the plugin: starts with nobody).
+ * Who may in: the signed lists of a target's folder, verified and added up. Used by the broker plugin and by
+ * "keymill-cloud status". A gap in a sequence, a broken chain of hashes or a bad signature is an error, and
+ * the caller keeps what it had (the plugin: starts with nobody).
  */
 struct admission;
 NODISCARD enum rc admission_load(const struct target *t, struct admission **ret, struct err *e);
@@ -20,8 +21,9 @@ void admission_free(struct admission *a);
 bool admission_stale(const struct admission *a, const struct target *t);
 enum admission_verdict { ADMISSION_UNKNOWN, ADMISSION_ADMITTED, ADMISSION_REVOKED };
 /* By the certificate's SHA-256; the id must be the one the list has for it. */
-enum admission_verdict admission_judge(const struct admission *a, const uint8_t cert_sha256[static SHA256_LEN], const char *id);
-void admission_counts(const struct admission *a, uint64_t *ret_released, uint64_t *ret_revoked, uint64_t *ret_release_sequence,
-                      uint64_t *ret_revocation_sequence);
+enum admission_verdict admission_judge(const struct admission *a,
+                                       const uint8_t cert_sha256[static SHA256_LEN], const char *id);
+void admission_counts(const struct admission *a, uint64_t *ret_released, uint64_t *ret_revoked,
+                      uint64_t *ret_release_sequence, uint64_t *ret_revocation_sequence);
 
 #endif

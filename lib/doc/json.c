@@ -58,7 +58,7 @@ static enum rc fill_map(struct walk *w, struct doc_node *node, json_t *v, int de
         return doc_reject(w->doc, node, NULL, "doc.limit", e,
                           "a map has at most %d members, this one has %zu", DOC_MEMBERS_MAX, n);
     doc_container(w->doc, node, DOC_MAP, n);
-    const char *key;
+    const char *key = NULL;
     json_t *value;
     json_object_foreach(v, key, value)
     {

@@ -196,10 +196,8 @@ void doc_b64(struct doc_map *m, const char *key, struct bytes *ret)
 {
     const char *s = text_value(m, key, need(m, key));
     struct err why;
-    size_t before = ret->n;
     if (s == NULL || b64_decode(span_str(s), ret, &why) == RC_OK)
         return;
-    ret->n = before;
     doc_fail(m, key, "doc.value", "base64 is required (RFC 4648 section 4, padded, no blanks)");
 }
 

@@ -94,7 +94,7 @@ static enum rc add_member(struct reader *r, struct doc_node *map, const yaml_eve
                           struct err *e)
 {
     yaml_event_t ev;
-    const char *key;
+    const char *key = NULL;
 
     enum rc rc = check_decoration(r, key_ev, e);
     if (rc != RC_OK)

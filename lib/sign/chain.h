@@ -9,11 +9,13 @@
 void hash_chain(const uint8_t head[static SHA256_LEN], struct span record, uint8_t ret[static SHA256_LEN]);
 
 /*
- * A Merkle tree after RFC 9162 2.1: leaf SHA-256(0x00 || entry), node SHA-256(0x01 || left || right). Built in one pass with memory for its height.
+ * A Merkle tree after RFC 9162 2.1: leaf SHA-256(0x00 || entry), node SHA-256(0x01 || left || right). Built
+ * in one pass with memory for its height.
  */
 struct merkle {
     uint64_t count;
-    uint8_t node[64][SHA256_LEN]; /* node[i]: root of the complete subtree of 2^i leaves when bit i of count is set */
+    uint8_t node[64][SHA256_LEN]; /* node[i]: root of the complete subtree of 2^i leaves when bit i of count
+                                     is set */
 };
 void merkle_init(struct merkle *m);
 void merkle_add(struct merkle *m, struct span entry);

@@ -13,7 +13,8 @@ struct secret;
 
 enum { CMS_CERTS_MAX = 8, CMS_CRLS_MAX = 8 };
 
-/* A chain as it travels in a CMS file: DER certificates (the signer's first when produced by us) and DER CRLs. Owned copies. */
+/* A chain as it travels in a CMS file: DER certificates (the signer's first when produced by us) and DER
+ * CRLs. Owned copies. */
 struct cms_chain {
     struct bytes certs[CMS_CERTS_MAX];
     size_t ncerts;
@@ -23,29 +24,41 @@ struct cms_chain {
 void cms_chain_free(struct cms_chain *c);
 
 /*
- * SignedData (RFC 5652 5), content embedded, one signer, signed attributes with signingTime at, certificates and CRLs of chain inside. chain->certs[0] is the
- * signer's certificate. Opens with "openssl cms -verify -purpose any". ret is appended to. RC_INPUT sign.cms when certificate and key differ.
+ * SignedData (RFC 5652 5), content embedded, one signer, signed attributes with signingTime at, certificates
+ * and CRLs of chain inside. chain->certs[0] is the signer's certificate. Opens with "openssl cms -verify
+ * -purpose any". ret is appended to. RC_INPUT sign.cms when certificate and key differ.
  */
-NODISCARD enum rc cms_sign(struct signer *s, const struct cms_chain *chain, struct span content, int64_t at, struct bytes *ret,
-                           struct err *e);
+NODISCARD enum rc cms_sign(struct signer *s, const struct cms_chain *chain, struct span content, int64_t at,
+                           struct bytes *ret, struct err *e);
 
-/* What a SignedData holds, after its one signature was verified with the signer's certificate inside it. Nothing is said about trust: verify_role does
- * (x509/verify.h). */
+/* What a SignedData holds, after its one signature was verified with the signer's certificate inside it.
+ * Nothing is said about trust: verify_role does (x509/verify.h). */
 struct cms_signed {
     struct bytes content;
     struct cms_chain chain; /* certs[0]: the signer's */
     int64_t signing_time;   /* 0 when absent */
 };
-/* RC_INPUT sign.cms: not DER, trailing octets, not SignedData, no or more than one signer, no content, bad signature, too many certificates. */
+/* RC_INPUT sign.cms: not DER, trailing octets, not SignedData, no or more than one signer, no content, bad
+ * signature, too many certificates. */
 NODISCARD enum rc cms_verify(const char *name, struct span der, struct cms_signed *ret, struct err *e);
 void cms_signed_free(struct cms_signed *c);
 
+/* The same with the content beside the file instead of in it (RFC 5652 5.2). "openssl cms -verify -content FILE" opens it. On verifying, a file that holds content of
+ * its own is refused, and ret->content is a copy of content. */
+NODISCARD enum rc cms_sign_detached(struct signer *s, const struct cms_chain *chain, struct span content, int64_t at, struct bytes *ret,
+                                    struct err *e);
+NODISCARD enum rc cms_verify_detached(const char *name, struct span der, struct span content, struct cms_signed *ret, struct err *e);
+
 /*
- * AuthEnvelopedData (RFC 5083, RFC 5084 AES-256-GCM) for one recipient: ephemeral-static ECDH (RFC 5753) with the X9.63 KDF over SHA-256 and AES-256 key wrap.
- * recipient is a certificate's DER. Opens with "openssl cms -decrypt". ret is appended to.
+ * AuthEnvelopedData (RFC 5083, RFC 5084 AES-256-GCM) for one recipient: ephemeral-static ECDH (RFC 5753) with
+ * the X9.63 KDF over SHA-256 and AES-256 key wrap. recipient is a certificate's DER. Opens with "openssl cms
+ * -decrypt". ret is appended to.
  */
-NODISCARD enum rc cms_seal(struct span recipient, const struct secret *content, struct bytes *ret, struct err *e);
-/* Opens with a derive key and its certificate. RC_INPUT sign.cms-open. Anything but AES-256-GCM is refused. */
-NODISCARD enum rc cms_open(struct signer *s, struct span recipient, struct span der, struct secret **ret, struct err *e);
+NODISCARD enum rc cms_seal(struct span recipient, const struct secret *content, struct bytes *ret,
+                           struct err *e);
+/* Opens with a derive key and its certificate. RC_INPUT sign.cms-open. Anything but AES-256-GCM is refused.
+ */
+NODISCARD enum rc cms_open(struct signer *s, struct span recipient, struct span der, struct secret **ret,
+                           struct err *e);
 
 #endif

@@ -22,7 +22,8 @@ void sha256_end(struct sha256_ctx *c, uint8_t ret[static SHA256_LEN]); /* frees 
 /* SHA-256 of a file's contents. RC_SYSTEM file.read. */
 NODISCARD enum rc sha256_file(const char *path, uint8_t ret[static SHA256_LEN], struct err *e);
 
-/* Random octets from libcrypto's DRBG, seeded by the kernel; failure is RC_SYSTEM sign.random and nothing may be used. */
+/* Random octets from libcrypto's DRBG, seeded by the kernel; failure is RC_SYSTEM sign.random and nothing may
+ * be used. */
 NODISCARD enum rc random_bytes(uint8_t *ret, size_t n, struct err *e);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef X509_LINT_H
 #define X509_LINT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -11,19 +12,26 @@ struct cert;
 struct profile;
 
 /*
- * Lint before signing: the exact TBS is signed with a throw-away key of the issuer's type, parsed back and judged. Each rule is one function with an id and a
- * clause. issuer NULL: self-signed. Any finding is RC_DENIED with key "lint.<rule>" and the clause in the text; nothing goes to the token.
+ * Lint before signing: the exact TBS is signed with a throw-away key of the issuer's type, parsed back and
+ * judged. Each rule is one function with an id and a clause. issuer NULL: self-signed. Any finding is
+ * RC_DENIED with key "lint.<rule>" and the clause in the text; nothing goes to the token.
  */
 struct lint_subject {
     struct span tbs;
     const struct cert *issuer;
     const struct profile *profile;
 };
+/* The first finding. RC_DENIED lint.form when the TBS is no TBSCertificate at all, lint.signature when what
+ * was signed does not verify. */
 NODISCARD enum rc lint_tbs(const struct lint_subject *s, struct err *e);
+/* All findings: bit i for row i of lint_rules(). RC_DENIED lint.form, lint.signature as above. */
+NODISCARD enum rc lint_findings(const struct lint_subject *s, uint64_t *ret, struct err *e);
 
-/* The rules, for documentation and tests: id and clause; ended by a row whose id is NULL. */
+/* The rules, for documentation and tests: id and clause; ended by a row whose id is NULL. At most 64. */
+struct lint_view;
 struct lint_rule_info {
     const char *id, *clause, *text;
+    bool (*check)(const struct lint_view *v); /* false: a finding */
 };
 const struct lint_rule_info *lint_rules(void);
 

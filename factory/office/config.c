@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "doc/doc.h"
+#include "factory/office/internal.h"
+#include "sign/alg.h"
+#include "x509/name.h"
+
+static const char *const key_names[OFFICE_KEYS] = {"order", "release", "wrap"};
+static const char *const subject_types[] = {"C", "ST", "L", "O", "OU"};
+enum { SUBJECT_TYPES = sizeof(subject_types) / sizeof(subject_types[0]) };
+
+const char *office_key_name(enum office_key k)
+{
+    return key_names[k];
+}
+
+enum role office_key_role(enum office_key k)
+{
+    return k == OFFICE_ORDER ? ROLE_OFFICE : ROLE_RELEASE;
+}
+
+void office_config_free(struct office_config *c)
+{
+    if (!c)
+        return;
+    for (int i = 0; i < OFFICE_KEYS; i++)
+        free(c->keys[i]);
+    for (int i = 0; i < OFFICE_CERTS; i++)
+        bytes_free(&c->subjects[i]);
+    free(c->pin_source);
+    free(c->name);
+    free(c);
+}
+
+/* The commonName is made from the office's name, so that the two certificates are told apart by people too. */
+static enum rc make_subject(const struct name_attr *given, size_t n, const char *name, enum office_key k,
+                            struct bytes *ret, struct err *e)
+{
+    struct name_attr attrs[SUBJECT_TYPES + 1];
+    memcpy(attrs, given, n * sizeof(attrs[0]));
+    char *cn = mem_printf("%s %s", name, key_names[k]);
+    attrs[n] = (struct name_attr){"CN", cn};
+    enum rc rc = name_encode(attrs, n + 1, ret, e);
+    free(cn);
+    return rc;
+}
+
+static void read_subject(struct doc_map *m, struct office_config *c)
+{
+    struct doc_map sub;
+    struct err e = ERR_INIT;
+    struct name_attr attrs[SUBJECT_TYPES];
+    size_t n = 0;
+
+    doc_sub(m, "subject", &sub);
+    if (doc_has(&sub, "CN"))
+        doc_fail(&sub, "CN", "office.config", "the CN is made from 'name': leave it out here");
+    for (size_t i = 0; i < SUBJECT_TYPES; i++) {
+        const char *value = doc_str_or(&sub, subject_types[i], NULL);
+        if (value)
+            attrs[n++] = (struct name_attr){subject_types[i], value};
+    }
+    if (doc_close(&sub, &e) != RC_OK) {
+        m->err = e;
+        return;
+    }
+    for (int k = 0; k < OFFICE_CERTS; k++)
+        if (make_subject(attrs, n, c->name, (enum office_key)k, &c->subjects[k], &e) != RC_OK)
+            doc_fail(m, "subject", e.key, "%s", e.text);
+}
+
+static void read_keys(struct doc_map *m, struct office_config *c)
+{
+    struct doc_map keys;
+    struct err e = ERR_INIT;
+    doc_sub(m, "keys", &keys);
+    for (int k = 0; k < OFFICE_KEYS; k++) {
+        c->keys[k] = mem_str(doc_str(&keys, key_names[k]));
+        for (int i = 0; i < k; i++)
+            if (strcmp(c->keys[i], c->keys[k]) == 0)
+                doc_fail(&keys, key_names[k], "office.config",
+                         "the same key as '%s': a key does one thing, so three keys are required", key_names[i]);
+    }
+    if (doc_close(&keys, &e) != RC_OK && m->err.rc == RC_OK)
+        m->err = e;
+}
+
+/* The examples hold zeros in the place of a certificate's hash. */
+static void read_hash(struct doc_map *m, const char *key, uint8_t *ret)
+{
+    static const uint8_t zeros[SHA256_LEN];
+    doc_hex(m, key, ret, SHA256_LEN);
+    if (memcmp(ret, zeros, SHA256_LEN) == 0)
+        doc_fail(m, key, "office.config",
+                 "still the zeros of the example: put the SHA-256 of the certificate's DER here");
+}
+
+static void read_config(struct doc_map *m, struct office_config *c)
+{
+    doc_schema(m, "keymill.office-config.v1");
+    const char *name = doc_str(m, "name");
+    if (!name_valid(name))
+        doc_fail(m, "name", "office.config", "1 to 64 of A-Z a-z 0-9 _ - are required, alphanumeric first");
+    c->name = mem_str(name);
+    c->pin_source = mem_str(doc_str_or(m, "pin-source", NULL));
+    c->alg = alg_by_name(doc_str(m, "algorithm"));
+    if (!c->alg)
+        doc_fail(m, "algorithm", "office.config", "one of %s is required", alg_names());
+    read_subject(m, c);
+    read_keys(m, c);
+    read_hash(m, "trust", c->trust);
+    read_hash(m, "station-issuer", c->station_issuer);
+}
+
+enum rc office_config_parse(const char *name, struct span yaml, struct office_config **ret, struct err *e)
+{
+    struct doc *doc = NULL;
+    enum rc rc = doc_parse_yaml(name, yaml, &doc, e);
+    if (rc != RC_OK)
+        return rc;
+
+    struct office_config *c = mem_new(sizeof(*c));
+    struct doc_map m;
+    doc_open(&m, doc, doc_root(doc));
+    read_config(&m, c);
+    rc = doc_close(&m, e);
+    doc_free(doc);
+    if (rc == RC_OK) {
+        *ret = c;
+        c = NULL;
+    }
+    office_config_free(c);
+    return rc;
+}
+
+static enum rc config_read(const char *path, struct office_config **ret, struct err *e)
+{
+    struct bytes text = BYTES_INIT;
+    enum rc rc = file_read(path, FILE_SMALL_MAX, &text, e);
+    if (rc == RC_OK)
+        rc = office_config_parse(path, bytes_span(&text), ret, e);
+    bytes_free(&text);
+    return rc;
+}
+
+enum rc office_config_of(const char *home, struct office_config **ret, struct err *e)
+{
+    char *path = office_path(home, "office.yaml");
+    enum rc rc;
+    if (file_exists(path))
+        rc = config_read(path, ret, e);
+    else
+        rc = err_set(e, RC_CONFLICT, "office.no-home",
+                     "'%s' is not the home of an office: make one with 'keymill-office init'", home);
+    free(path);
+    return rc;
+}
+
+enum rc office_pin_source(const char *home_or_config, char **ret, struct err *e)
+{
+    struct office_config *c = NULL;
+    struct stat st;
+    bool file = stat(home_or_config, &st) == 0 && S_ISREG(st.st_mode);
+    enum rc rc = file ? config_read(home_or_config, &c, e) : office_config_of(home_or_config, &c, e);
+    if (rc != RC_OK)
+        return rc;
+    *ret = c->pin_source;
+    c->pin_source = NULL;
+    office_config_free(c);
+    return RC_OK;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "factory/station/internal.h"
+#include "sign/digest.h"
+
+enum { COPY_CHUNK = 1 << 16 /* octets */ };
+
+static enum rc copy_stream(const char *src, const char *dst, mode_t mode, struct err *e)
+{
+    FILE *f = fopen(src, "re");
+    struct file_writer *w = NULL;
+    uint8_t *buf = mem_new(COPY_CHUNK);
+    size_t n;
+    enum rc rc;
+
+    if (f == NULL)
+        rc = err_sys(e, "file.read", "cannot open '%s'", src);
+    else
+        rc = file_writer_open(dst, mode, &w, e);
+    while (rc == RC_OK && (n = fread(buf, 1, COPY_CHUNK, f)) > 0)
+        rc = file_writer_add(w, buf, n, e);
+    if (rc == RC_OK && ferror(f))
+        rc = err_sys(e, "file.read", "cannot read '%s'", src);
+    if (rc == RC_OK) {
+        rc = file_writer_commit(w, e);
+        w = NULL;
+    }
+    file_writer_abort(w);
+    if (f != NULL)
+        fclose(f);
+    free(buf);
+    return rc;
+}
+
+enum rc file_copy_create(const char *src, const char *dst, mode_t mode, struct err *e)
+{
+    uint8_t a[SHA256_LEN], b[SHA256_LEN];
+    enum rc rc;
+
+    if (!file_exists(dst))
+        return copy_stream(src, dst, mode, e);
+    rc = sha256_file(src, a, e);
+    if (rc == RC_OK)
+        rc = sha256_file(dst, b, e);
+    if (rc == RC_OK && memcmp(a, b, SHA256_LEN) != 0)
+        rc = err_set(e, RC_CONFLICT, "file.exists",
+                     "'%s' is there already with other contents; nothing is overwritten", dst);
+    return rc;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "ca/internal.h"
+#include "doc/doc.h"
+#include "sign/alg.h"
+#include "x509/name.h"
+
+enum {
+    VALIDITY_DAYS_MAX = 36525, /* a hundred years */
+    CRL_DAYS_MAX = 3650,
+};
+
+/* Most significant first, as directories and most software print them. */
+static const char *const name_types[] = {"C", "ST", "L", "O", "OU", "serialNumber", "CN"};
+enum { NAME_TYPES = sizeof(name_types) / sizeof(name_types[0]) };
+
+static void read_subject(struct doc_map *m, struct ca_config *c, const char *name, struct err *e)
+{
+    struct doc_map sub;
+    struct name_attr attrs[NAME_TYPES];
+    size_t n = 0;
+    doc_sub(m, "subject", &sub);
+    for (size_t i = 0; i < NAME_TYPES; i++)
+        if (doc_has(&sub, name_types[i]) || strcmp(name_types[i], "CN") == 0)
+            attrs[n++] = (struct name_attr){name_types[i], doc_str(&sub, name_types[i])};
+    if (doc_close(&sub, e) != RC_OK)
+        return;
+    if (name_encode(attrs, n, &c->subject, e) != RC_OK)
+        err_prefix(e, "%s: 'subject'", name);
+}
+
+static void read_issues(struct doc_map *m, struct ca_config *c)
+{
+    size_t n = doc_list(m, "issues");
+    if (n == 0 || n > CA_PROFILES_MAX)
+        doc_fail(m, "issues", "ca.config", "1 to %d profiles are required, got %zu", (int)CA_PROFILES_MAX, n);
+    for (size_t i = 0; i < n && i < CA_PROFILES_MAX; i++)
+        c->issues[c->nissues++] = mem_str(doc_list_str(m, "issues", i));
+}
+
+/* A root says how long it lives; a subordinate says which root it belongs to. Neither says both. */
+static void read_kind(struct doc_map *m, struct ca_config *c)
+{
+    c->has_trust = doc_has(m, "trust");
+    if (c->has_trust)
+        doc_hex(m, "trust", c->trust, sizeof(c->trust));
+    else
+        c->validity_days = doc_int(m, "validity-days", 1, VALIDITY_DAYS_MAX);
+    if (c->has_trust && doc_has(m, "validity-days"))
+        doc_fail(m, "validity-days", "ca.config",
+                 "only a root sets its own validity; a CA under '%s' gets it from the root", "trust");
+}
+
+static void read_members(struct doc_map *m, struct ca_config *c)
+{
+    doc_schema(m, "keymill.ca-config.v1");
+    c->name = mem_str(doc_str(m, "name"));
+    if (!name_valid(c->name))
+        doc_fail(m, "name", "ca.config",
+                 "1 to 64 of A-Z, a-z, 0-9, _ and - are required, alphanumeric first");
+    c->key = mem_str(doc_str(m, "key"));
+    c->pin_source = mem_str(doc_str_or(m, "pin-source", NULL));
+    const char *alg = doc_str(m, "algorithm");
+    c->alg = alg_by_name(alg);
+    if (c->alg == NULL)
+        doc_fail(m, "algorithm", "ca.config", "one of %s is required, got '%s'", alg_names(), alg);
+    c->profile = mem_str(doc_str(m, "profile"));
+    read_kind(m, c);
+    c->crl_days = doc_int(m, "crl-days", 1, CRL_DAYS_MAX);
+    read_issues(m, c);
+}
+
+enum rc config_parse(const char *name, struct span yaml, struct ca_config **ret, struct err *e)
+{
+    struct doc *doc = NULL;
+    struct ca_config *c = NULL;
+    struct doc_map m;
+    enum rc rc = doc_parse_yaml(name, yaml, &doc, e);
+    if (rc != RC_OK)
+        goto out;
+    c = mem_new(sizeof(*c));
+    struct err subject = ERR_INIT;
+    doc_open(&m, doc, doc_root(doc));
+    read_members(&m, c);
+    read_subject(&m, c, name, &subject);
+    rc = doc_close(&m, e);
+    if (rc == RC_OK && subject.rc != RC_OK) {
+        *e = subject;
+        rc = e->rc;
+    }
+    if (rc != RC_OK)
+        goto out;
+    *ret = c;
+    c = NULL;
+out:
+    ca_config_free(c);
+    doc_free(doc);
+    return rc;
+}
+
+enum rc ca_config_read(const char *path, struct ca_config **ret, struct err *e)
+{
+    struct bytes text = BYTES_INIT;
+    enum rc rc = file_read(path, FILE_SMALL_MAX, &text, e);
+    if (rc == RC_OK)
+        rc = config_parse(path, bytes_span(&text), ret, e);
+    bytes_free(&text);
+    return rc;
+}
+
+static const char *kind_name(enum profile_kind kind)
+{
+    return kind == PROFILE_ROOT ? "a root" : kind == PROFILE_CA ? "a subordinate CA" : "a leaf";
+}
+
+static enum rc own_profile_check(const char *path, const struct ca_config *c, enum profile_kind kind,
+                                 struct err *e)
+{
+    struct profile *p = NULL;
+    enum rc rc = profile_load(c->profile, &p, e);
+    if (rc != RC_OK)
+        return err_prefix(e, "%s: 'profile'", path);
+    if (p->kind != kind)
+        rc = err_set(e, RC_INPUT, "ca.config", "%s: 'profile': '%s' is for %s, this command makes %s", path,
+                     c->profile, kind_name(p->kind), kind_name(kind));
+    if (rc == RC_OK)
+        rc = profile_allows_key(p, c->alg, c->name, e);
+    profile_free(p);
+    return rc;
+}
+
+static enum rc issues_check(const char *path, const struct ca_config *c, struct err *e)
+{
+    for (size_t i = 0; i < c->nissues; i++) {
+        struct profile *p = NULL;
+        if (profile_load(c->issues[i], &p, e) != RC_OK)
+            return err_prefix(e, "%s: 'issues'", path);
+        enum profile_kind kind = p->kind;
+        profile_free(p);
+        if (kind == PROFILE_ROOT)
+            return err_set(e, RC_INPUT, "ca.config", "%s: 'issues': '%s' is for a root, which signs itself",
+                           path, c->issues[i]);
+    }
+    return RC_OK;
+}
+
+enum rc config_check(const char *path, const struct ca_config *c, enum profile_kind kind, struct err *e)
+{
+    static const uint8_t placeholder[SHA256_LEN] = {0};
+    enum rc rc = own_profile_check(path, c, kind, e);
+    if (rc == RC_OK)
+        rc = issues_check(path, c, e);
+    if (rc != RC_OK)
+        return rc;
+    if (c->has_trust != (kind == PROFILE_CA))
+        return err_set(e, RC_INPUT, "ca.config",
+                       "%s: a root has 'validity-days' and no 'trust', a subordinate CA has 'trust'", path);
+    if (c->has_trust && memcmp(c->trust, placeholder, sizeof(placeholder)) == 0)
+        return err_set(e, RC_INPUT, "ca.trust",
+                       "%s: 'trust' is still the placeholder; put the SHA-256 of the root certificate there",
+                       path);
+    return RC_OK;
+}
+
+void ca_config_free(struct ca_config *c)
+{
+    if (c == NULL)
+        return;
+    free(c->name);
+    free(c->key);
+    free(c->pin_source);
+    free(c->profile);
+    bytes_free(&c->subject);
+    for (size_t i = 0; i < c->nissues; i++)
+        free(c->issues[i]);
+    free(c);
+}

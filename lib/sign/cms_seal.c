@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <string.h>
+
+#include "base/secret.h"
+#include "sign/cms.h"
+#include "sign/cms_local.h"
+#include "sign/evp.h"
+#include "sign/signer.h"
+
+/*
+ * CMS_final and CMS_decrypt copy the content through buffers of their own that are not wiped. So the content
+ * is written to and read from the structure's cipher BIO directly, whose buffer libcrypto does wipe.
+ */
+
+enum { GCM_TAG_LEN = 16 };
+
+static enum rc recipient_cert(struct span der, const char *key, X509 **ret, struct bytes *ret_spki,
+                              struct err *e)
+{
+    const struct alg *alg = NULL;
+    X509 *cert = NULL;
+    enum rc rc = cms_cert_new(der, key, "recipient", &cert, e);
+
+    if (rc != RC_OK)
+        return rc;
+    cms_cert_spki(cert, ret_spki);
+    rc = spki_check(bytes_span(ret_spki), &alg, e);
+    if (rc != RC_OK) {
+        X509_free(cert);
+        return err_prefix(e, "certificate of the recipient");
+    }
+    *ret = cert;
+    return RC_OK;
+}
+
+/* The key encryption is libcrypto's choice of AES wrap for a 256-bit content key; the KDF's digest would be
+ * SHA-1. */
+static bool add_recipient(CMS_ContentInfo *cms, X509 *cert)
+{
+    CMS_RecipientInfo *ri = CMS_add1_recipient_cert(cms, cert, 0);
+    EVP_PKEY_CTX *ctx = ri == NULL ? NULL : CMS_RecipientInfo_get0_pkey_ctx(ri);
+
+    return ctx != NULL && EVP_PKEY_CTX_set_ecdh_kdf_md(ctx, crypto()->sha256) > 0;
+}
+
+static bool write_content(CMS_ContentInfo *cms, const struct secret *content)
+{
+    BIO *bio = CMS_dataInit(cms, NULL);
+    size_t n = 0;
+    bool ok =
+        bio != NULL &&
+        (secret_len(content) == 0 || BIO_write_ex(bio, secret_data(content), secret_len(content), &n) == 1) &&
+        n == secret_len(content) && BIO_flush(bio) == 1 && CMS_dataFinal(cms, bio) == 1;
+
+    BIO_free_all(bio);
+    return ok;
+}
+
+enum rc cms_seal(struct span recipient, const struct secret *content, struct bytes *ret, struct err *e)
+{
+    struct bytes spki = BYTES_INIT;
+    X509 *cert = NULL;
+    CMS_ContentInfo *cms = NULL;
+    enum rc rc = recipient_cert(recipient, "sign.cms-seal", &cert, &spki, e);
+
+    if (rc != RC_OK)
+        goto out;
+    if (secret_len(content) > CMS_OCTETS_MAX) {
+        rc = err_set(e, RC_INPUT, "sign.cms-seal", "content of '%zu' octets: at most %d can be sealed",
+                     secret_len(content), CMS_OCTETS_MAX);
+        goto out;
+    }
+    cms = CMS_AuthEnvelopedData_create_ex(crypto()->aes256gcm, crypto()->ctx, NULL);
+    if (cms == NULL || !add_recipient(cms, cert) || !write_content(cms, content)) {
+        rc = err_ossl(e, RC_SYSTEM, "sign.cms-seal",
+                      "cannot seal '%zu' octets for the recipient's certificate", secret_len(content));
+        goto out;
+    }
+    rc = cms_encode(cms, "sign.cms-seal", ret, e);
+out:
+    ERR_clear_error();
+    CMS_ContentInfo_free(cms);
+    X509_free(cert);
+    bytes_free(&spki);
+    return rc;
+}
+
+/* AES-256-GCM with a whole tag: a tag of 4 octets, which libcrypto accepts, could be guessed. */
+static bool cipher_good(BIO *bio)
+{
+    EVP_CIPHER_CTX *ctx = NULL;
+
+    return BIO_get_cipher_ctx(bio, &ctx) == 1 && ctx != NULL &&
+           EVP_CIPHER_is_a(EVP_CIPHER_CTX_get0_cipher(ctx), "AES-256-GCM") &&
+           EVP_CIPHER_CTX_get_tag_length(ctx) == GCM_TAG_LEN;
+}
+
+/* Fills content, whose capacity is the length of the ciphertext. False when the tag does not fit. */
+static bool read_content(BIO *bio, struct secret *content)
+{
+    size_t done = 0;
+    size_t n = 0;
+    uint8_t beyond = 0;
+
+    while (done < secret_cap(content) &&
+           BIO_read_ex(bio, secret_data(content) + done, secret_cap(content) - done, &n) == 1)
+        done += n;
+    /* The tag is looked at when the end is reached. */
+    if (BIO_read_ex(bio, &beyond, 1, &n) == 1 || BIO_get_cipher_status(bio) != 1)
+        return false;
+    secret_set_len(content, done);
+    return done == secret_cap(content);
+}
+
+static enum rc open_content(const struct signer *s, CMS_ContentInfo *cms, EVP_PKEY *key, X509 *cert,
+                            struct secret **ret, struct err *e)
+{
+    ASN1_OCTET_STRING **sealed = CMS_get0_content(cms);
+    struct secret *content = NULL;
+    BIO *bio = NULL;
+    enum rc rc = RC_OK;
+
+    if (sealed == NULL || *sealed == NULL)
+        return err_set(e, RC_INPUT, "sign.cms-open", "key '%s': the sealed file has no content", s->name);
+    if (CMS_decrypt_set1_pkey(cms, key, cert) != 1)
+        return err_ossl(e, RC_INPUT, "sign.cms-open",
+                        "key '%s': the file is not sealed for it, or was changed", s->name);
+    content = secret_new((size_t)ASN1_STRING_length(*sealed));
+    bio = CMS_dataInit(cms, NULL);
+    if (bio == NULL || !cipher_good(bio))
+        rc = err_ossl(e, RC_INPUT, "sign.cms-open",
+                      "key '%s': the file is not sealed with AES-256-GCM and a tag of %d octets", s->name,
+                      GCM_TAG_LEN);
+    else if (!read_content(bio, content))
+        rc = err_ossl(e, RC_INPUT, "sign.cms-open", "key '%s': the sealed file was changed", s->name);
+    if (rc == RC_OK) {
+        *ret = content;
+        content = NULL;
+    }
+    BIO_free_all(bio);
+    secret_free(content);
+    return rc;
+}
+
+enum rc cms_open(struct signer *s, struct span recipient, struct span der, struct secret **ret, struct err *e)
+{
+    struct bytes spki = BYTES_INIT;
+    X509 *cert = NULL;
+    EVP_PKEY *key = NULL;
+    CMS_ContentInfo *cms = NULL;
+    enum rc rc = recipient_cert(recipient, "sign.cms-open", &cert, &spki, e);
+
+    if (rc != RC_OK)
+        goto out;
+    if (!span_eq(bytes_span(&spki), bytes_span(&s->spki))) {
+        rc = err_set(e, RC_INPUT, "sign.cms-open", "key '%s': the recipient's certificate is for another key",
+                     s->name);
+        goto out;
+    }
+    rc = cms_parse("sealed file", "sign.cms-open", der, NID_id_smime_ct_authEnvelopedData, &cms, e);
+    if (rc != RC_OK)
+        goto out;
+    rc = evp_from_signer(s, &key, e);
+    if (rc == RC_OK)
+        rc = open_content(s, cms, key, cert, ret, e);
+out:
+    ERR_clear_error();
+    CMS_ContentInfo_free(cms);
+    EVP_PKEY_free(key);
+    X509_free(cert);
+    bytes_free(&spki);
+    return rc;
+}

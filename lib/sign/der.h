@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SIGN_DER_H
+#define SIGN_DER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Private to lib/sign: the heads of DER elements (X.690 8.1), up to 65535 octets of contents; longer is a
+ * bug. */
+enum { DER_HEAD_MAX = 4 };
+
+/* Octets of the head of an element with n octets of contents. */
+size_t der_head_len(size_t n);
+/* Writes the head and returns where the contents go. */
+uint8_t *der_head(uint8_t *p, uint8_t tag, size_t n);
+
+#endif
