@@ -86,11 +86,18 @@ static enum rc exchange_err(const struct client *c, const char *label, enum outc
     if (o == REFUSED)
         return status_err(x->status, &x->error, &about, e);
     if (o == LATE)
-        return err_set(e, RC_TOKEN, "hsm.worker-late",
-                       "%s did not answer within %d s; check that it is connected and ready", c->name,
-                       x->deadline_ms / 1000);
+        return err_set(e, RC_TOKEN, "hsm.worker-late", "%s did not answer within %g s", c->name,
+                       x->deadline_ms / 1000.0);
     return err_set(e, RC_TOKEN, "hsm.worker-lost",
                    "the worker for %s ended: the PKCS#11 module may have crashed", c->name);
+}
+
+/* With start held, or before there are threads. The token did not take the PIN: nobody logs in any more. */
+static void pin_reject(struct client *c, const struct err *why)
+{
+    c->rejected = *why;
+    secret_free(c->pin);
+    c->pin = NULL;
 }
 
 /* --- starting a worker. *ret_again: a further try may help */
@@ -109,11 +116,8 @@ static enum rc ask(struct client *c, struct worker *w, const struct request *rq,
         rc = exchange_err(c, NULL, o, &x, e);
     else if (ret)
         bytes_add_span(ret, bytes_span(&reply.body));
-    if (o == REFUSED && status_of_pin(x.status)) {
-        c->rejected = *e;
-        secret_free(c->pin);
-        c->pin = NULL;
-    }
+    if (o == REFUSED && status_of_pin(x.status))
+        pin_reject(c, e);
     replies_wipe(&reply, 1);
     return rc;
 }
@@ -121,22 +125,21 @@ static enum rc ask(struct client *c, struct worker *w, const struct request *rq,
 static enum rc worker_hello(struct client *c, struct worker *w, bool *ret_again, struct err *e)
 {
     struct bytes body = BYTES_INIT;
-    struct proto_token t;
     c->hello.die_with_thread = gettid() == getpid();
     struct request rq = {.op = PROTO_HELLO, .fixed = {(const uint8_t *)&c->hello, sizeof c->hello}};
     *ret_again = false;
     enum rc rc = worker_start(w, e);
     if (rc == RC_OK)
         rc = ask(c, w, &rq, longer(c->deadline_ms, START_DEADLINE_MS), &body, ret_again, e);
-    if (rc == RC_OK && body.n != sizeof t)
+    if (rc == RC_OK && body.n != sizeof c->token)
         rc = err_set(e, RC_TOKEN, "hsm.worker-lost", "the worker for %s talks nonsense", c->name);
-    if (rc == RC_OK) {
-        memcpy(&t, body.p, sizeof t);
-        c->token = t;
+    if (rc == RC_OK && !c->found) {
+        memcpy(&c->token, body.p,
+               sizeof c->token); /* later ones are the same: label and serial are asked for */
         c->found = true;
-    } else {
-        worker_end(w, true);
     }
+    if (rc != RC_OK)
+        worker_end(w, true);
     bytes_free(&body);
     return rc;
 }
@@ -174,24 +177,22 @@ static enum rc pooled_start(struct client *c, struct pooled *p, bool *ret_again,
     return rc;
 }
 
-/* Pauses before try number tries (from 1); false when there were enough. */
-static bool may_restart(int tries)
+static void restart_pause(int tries)
 {
     int ms = RESTART_PAUSE_MS;
-    if (tries > RESTARTS_MAX)
-        return false;
     for (int i = 1; i < tries; i++)
         ms *= 10;
     pause_ms(ms);
-    return true;
 }
 
 static enum rc pooled_start_patiently(struct client *c, struct pooled *p, struct err *e)
 {
     bool again = false;
     enum rc rc = pooled_start(c, p, &again, e);
-    for (int tries = 1; rc != RC_OK && again && may_restart(tries); tries++)
+    for (int tries = 1; rc != RC_OK && again && tries <= RESTARTS_MAX; tries++) {
+        restart_pause(tries);
         rc = pooled_start(c, p, &again, e);
+    }
     return rc;
 }
 
@@ -241,8 +242,10 @@ enum rc client_open(const struct uri *u, const struct token_options *opt, struct
     for (size_t i = 0; i < WORKERS_MAX; i++)
         c->pool[i].worker = (struct worker)WORKER_INIT;
     enum rc rc = worker_hello(c, &c->pool[0].worker, &again, e);
-    for (int tries = 1; rc != RC_OK && again && may_restart(tries); tries++)
+    for (int tries = 1; rc != RC_OK && again && tries <= RESTARTS_MAX; tries++) {
+        restart_pause(tries);
         rc = worker_hello(c, &c->pool[0].worker, &again, e);
+    }
     if (rc == RC_OK) {
         /* From here on it must be this very token. */
         copy(c->hello.token, sizeof c->hello.token, c->token.label);
@@ -391,14 +394,26 @@ static enum outcome run_once(struct client *c, struct pooled *p, struct exchange
         return o;
     exchange_err(c, label, o, x, e);
     if (o == REFUSED && x->status != PROTO_SICK) {
-        if (status_of_pin(x->status))
-            c->rejected = *e;
+        if (status_of_pin(x->status)) {
+            pthread_mutex_lock(&c->start);
+            pin_reject(c, e);
+            pthread_mutex_unlock(&c->start);
+        }
         return o;
     }
     worker_end(&p->worker, true);
     p->up = false;
     *ret_again = true;
     return o;
+}
+
+/* The last error, and that we did not give up at once. */
+static enum rc gave_up(int restarts, struct err *e)
+{
+    struct err last = *e;
+    return err_set(e, last.rc, last.key,
+                   "%s; %d new workers in a row did no better: check that the token is connected and ready",
+                   last.text, restarts);
 }
 
 static enum rc run_on(struct client *c, struct pooled *p, struct exchange *x, const char *label, int restarts,
@@ -408,9 +423,12 @@ static enum rc run_on(struct client *c, struct pooled *p, struct exchange *x, co
     int tries = 0;
     while (run_once(c, p, x, label, &again, e) != ANSWERED) {
         tries = x->progress ? 1 : tries + 1;
-        if (!again || tries > restarts || !may_restart(tries))
+        if (!again || restarts == 0)
             return e->rc;
+        if (tries > restarts)
+            return gave_up(restarts, e);
         progress_say("%s; trying again (%d of %d)", e->text, tries, restarts);
+        restart_pause(tries);
     }
     err_clear(e);
     return RC_OK;

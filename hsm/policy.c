@@ -33,14 +33,14 @@ static const struct flag_rule storage_rules[] = {
 static const struct flag_rule sign_rules[] = {
     {"usage-sign", offsetof(struct key_info, sign), 1, false, "it may not sign (CKA_SIGN must be true)"},
     {"usage-derive", offsetof(struct key_info, derive), 0, true,
-     "it may derive as well as sign (CKA_DERIVE must be false)"},
+     "it may derive, which a key for signing must not (CKA_DERIVE must be false)"},
 };
 
 static const struct flag_rule derive_rules[] = {
     {"usage-derive", offsetof(struct key_info, derive), 1, false,
      "it may not derive (CKA_DERIVE must be true)"},
     {"usage-sign", offsetof(struct key_info, sign), 0, true,
-     "it may sign as well as derive (CKA_SIGN must be false)"},
+     "it may sign, which a key for deriving must not (CKA_SIGN must be false)"},
 };
 
 static const struct flag_rule other_rules[] = {

@@ -96,8 +96,13 @@ enum rc status_err(enum proto_status status, const struct proto_error *why, cons
     case PROTO_NO_SLOT:
         return token_err(status, why, about, e);
     case PROTO_LABEL_USED:
-        return err_set(e, RC_CONFLICT, "hsm.label-exists",
-                       "the label '%s' is in use already; labels must be unique: choose another", label);
+        if (!about->label)
+            return err_set(e, RC_CONFLICT, "hsm.label-exists",
+                           "%s exists already, with serial number '%s': choose another label", about->token,
+                           why->detail);
+        return err_set(e, RC_CONFLICT, "hsm.key-exists",
+                       "%s holds a key '%s' already: labels must be unique, choose another", about->token,
+                       label);
     case PROTO_NO_KEY:
         return err_set(e, RC_TOKEN, "hsm.no-key", "no private key '%s' in %s any more", label, about->token);
     case PROTO_MANY_KEYS:

@@ -9,7 +9,7 @@
 struct subject {
     const char *token;  /* "token 'root'" */
     const char *module; /* path; "": the configured ones */
-    const char *label;  /* of the key (or of the new token); NULL: none */
+    const char *label;  /* of the key; NULL: none */
 };
 
 /* Fills *e with what a worker's refusal means and what to do about it. status is not PROTO_OK. */

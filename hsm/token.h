@@ -63,7 +63,8 @@ struct key_info {
     size_t same_label; /* private keys in the token with this label, this one included */
 };
 void key_info_free(struct key_info *k, size_t n);
-/* The private keys that the URI names (a token, or one key). Needs the PIN. */
+/* The private keys that the URI names: those of a token, or one key (RC_TOKEN hsm.no-key when it is not
+ * there). Needs the PIN. */
 NODISCARD enum rc token_keys(struct keystore *k, const char *uri, struct key_info **ret, size_t *ret_n,
                              struct err *e);
 

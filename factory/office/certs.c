@@ -13,7 +13,8 @@ static bool holds(const struct bytes *list, size_t n, struct span der)
     return false;
 }
 
-static enum rc add(struct bytes *list, size_t *n, size_t max, struct span der, const char *what, struct err *e)
+static enum rc add(struct bytes *list, size_t *n, size_t max, struct span der, const char *what,
+                   struct err *e)
 {
     if (holds(list, *n, der))
         return RC_OK;
@@ -53,7 +54,8 @@ void chain_pem(const struct cms_chain *c, struct bytes *ret)
 }
 
 /* The certificate among chain's that signed c. */
-static enum rc find_issuer(const struct cert *c, const struct cms_chain *chain, struct cert **ret, struct err *e)
+static enum rc find_issuer(const struct cert *c, const struct cms_chain *chain, struct cert **ret,
+                           struct err *e)
 {
     for (size_t i = 0; i < chain->ncerts; i++) {
         struct cert *up = NULL;
@@ -65,7 +67,8 @@ static enum rc find_issuer(const struct cert *c, const struct cms_chain *chain, 
         }
         cert_free(up);
     }
-    return err_set(e, RC_INPUT, "office.chain", "the issuer of '%s' is not in the chain", c->cn ? c->cn : "?");
+    return err_set(e, RC_INPUT, "office.chain", "the issuer of '%s' is not in the chain",
+                   c->cn ? c->cn : "?");
 }
 
 enum rc chain_path_pem(const struct cert *leaf, const struct cms_chain *chain,
@@ -77,7 +80,8 @@ enum rc chain_path_pem(const struct cert *leaf, const struct cms_chain *chain,
     for (int depth = 0; rc == RC_OK && memcmp(at->sha256, root, SHA256_LEN) != 0; depth++) {
         struct cert *up = NULL;
         if (depth > CMS_CERTS_MAX) {
-            rc = err_set(e, RC_INPUT, "office.chain", "the chain of '%s' has no end", leaf->cn ? leaf->cn : "?");
+            rc = err_set(e, RC_INPUT, "office.chain", "the chain of '%s' has no end",
+                         leaf->cn ? leaf->cn : "?");
             break;
         }
         pem_encode("CERTIFICATE", bytes_span(&at->der), ret);

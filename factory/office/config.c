@@ -37,7 +37,8 @@ void office_config_free(struct office_config *c)
     free(c);
 }
 
-/* The commonName is made from the office's name, so that the two certificates are told apart by people too. */
+/* The commonName is made from the office's name, so that the two certificates are told apart by people too.
+ */
 static enum rc make_subject(const struct name_attr *given, size_t n, const char *name, enum office_key k,
                             struct bytes *ret, struct err *e)
 {
@@ -84,7 +85,8 @@ static void read_keys(struct doc_map *m, struct office_config *c)
         for (int i = 0; i < k; i++)
             if (strcmp(c->keys[i], c->keys[k]) == 0)
                 doc_fail(&keys, key_names[k], "office.config",
-                         "the same key as '%s': a key does one thing, so three keys are required", key_names[i]);
+                         "the same key as '%s': a key does one thing, so three keys are required",
+                         key_names[i]);
     }
     if (doc_close(&keys, &e) != RC_OK && m->err.rc == RC_OK)
         m->err = e;

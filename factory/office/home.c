@@ -36,7 +36,8 @@ enum rc office_open(const char *home, struct keystore *keys, struct office **ret
     struct office *o = mem_new(sizeof(*o));
     o->home = mem_str(home);
     o->keys = keys;
-    enum rc rc = office_config_of(home, &o->config, e); /* before the lock: a folder that is no home gets none */
+    enum rc rc =
+        office_config_of(home, &o->config, e); /* before the lock: a folder that is no home gets none */
     if (rc == RC_OK)
         rc = office_lock(home, &o->lock, e);
     if (rc == RC_OK)

@@ -32,8 +32,8 @@ static enum rc request_matches(const char *home, enum office_key k, const struct
     return rc;
 }
 
-static enum rc which_key(struct office *o, const char *cert_path, const struct cert *cert, enum office_key *ret,
-                         struct err *e)
+static enum rc which_key(struct office *o, const char *cert_path, const struct cert *cert,
+                         enum office_key *ret, struct err *e)
 {
     for (int k = 0; k < OFFICE_CERTS; k++) {
         bool match = false;
@@ -45,14 +45,16 @@ static enum rc which_key(struct office *o, const char *cert_path, const struct c
             return RC_OK;
         }
     }
-    return err_set(e, RC_INPUT, "office.cert",
-                   "'%s' is for none of this office's keys: it must be issued for order.csr or release.csr of '%s'",
-                   cert_path, o->home);
+    return err_set(
+        e, RC_INPUT, "office.cert",
+        "'%s' is for none of this office's keys: it must be issued for order.csr or release.csr of '%s'",
+        cert_path, o->home);
 }
 
 /* ---- CRLs only move forward ---- */
 
-/* Whether a stored CRL is newer than the one of the same issuer that would replace it, or would vanish without one. */
+/* Whether a stored CRL is newer than the one of the same issuer that would replace it, or would vanish
+ * without one. */
 static enum rc crl_not_older(const struct crl *had, const struct cms_chain *now, struct err *e)
 {
     char issuer_key[2 * 20 + 1] = "?";
@@ -60,11 +62,13 @@ static enum rc crl_not_older(const struct crl *had, const struct cms_chain *now,
     for (size_t i = 0; rc == RC_OK && i < now->ncrls; i++) {
         struct crl *c = NULL;
         rc = crl_parse("chain", bytes_span(&now->crls[i]), &c, e);
-        if (rc == RC_OK && span_eq(c->issuer, had->issuer) && span_eq(c->aki, had->aki) && c->number < had->number) {
+        if (rc == RC_OK && span_eq(c->issuer, had->issuer) && span_eq(c->aki, had->aki) &&
+            c->number < had->number) {
             if (c->aki.n == 20)
                 hex_encode(c->aki, issuer_key);
             rc = err_set(e, RC_CONFLICT, "office.crl-older",
-                         "the chain holds CRL number %" PRIu64 " of the CA with key identifier %s, the office has "
+                         "the chain holds CRL number %" PRIu64
+                         " of the CA with key identifier %s, the office has "
                          "%" PRIu64 ": a CRL is never replaced by an older one; take the CA's latest",
                          c->number, issuer_key, had->number);
         }
@@ -104,7 +108,8 @@ static enum rc judge(struct office *o, const char *what, struct span cert, const
     return rc;
 }
 
-/* Both certificates share chain.pem: what the new chain does to the other one is seen now and not at the next order. */
+/* Both certificates share chain.pem: what the new chain does to the other one is seen now and not at the next
+ * order. */
 static enum rc judge_other(struct office *o, enum office_key k, const struct cms_chain *cas, struct err *e)
 {
     enum office_key other = k == OFFICE_ORDER ? OFFICE_RELEASE : OFFICE_ORDER;
@@ -160,7 +165,8 @@ static enum rc audit_import(struct office *o, const struct cert *cert, enum offi
     return rc;
 }
 
-/* The files follow their audit row; a crash between is made good by importing again. The chain goes first: it suits the old certificate too. */
+/* The files follow their audit row; a crash between is made good by importing again. The chain goes first: it
+ * suits the old certificate too. */
 static enum rc keep(struct office *o, const struct cert *cert, enum office_key k, const struct cms_chain *cas,
                     bool *ret_new, struct err *e)
 {
@@ -199,8 +205,8 @@ static enum rc stored_cas(struct office *o, struct cms_chain *ret, struct err *e
     return rc;
 }
 
-static enum rc import(struct office *o, const char *cert_path, const char *chain_path, enum office_key *ret_key,
-                      bool *ret_new, struct err *e)
+static enum rc import(struct office *o, const char *cert_path, const char *chain_path,
+                      enum office_key *ret_key, bool *ret_new, struct err *e)
 {
     struct cert *cert = NULL;
     struct cms_chain given = {0}, had = {0}, cas = {0};

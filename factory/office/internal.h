@@ -62,8 +62,8 @@ NODISCARD enum rc office_lock(const char *home, struct lock **ret, struct err *e
 NODISCARD enum rc office_db_open(const char *home, struct store **ret, struct err *e);
 /* One of the keys; lives as long as o. */
 NODISCARD enum rc office_signer(struct office *o, enum office_key k, struct signer **ret, struct err *e);
-/* The certificate of a key with all that is above it, judged to be good for signing in its role now: what the office signs will be believed. RC_CONFLICT
- * office.no-cert before it was imported; RC_DENIED verify.*. */
+/* The certificate of a key with all that is above it, judged to be good for signing in its role now: what the
+ * office signs will be believed. RC_CONFLICT office.no-cert before it was imported; RC_DENIED verify.*. */
 NODISCARD enum rc office_chain(struct office *o, enum office_key k, int64_t now, struct cms_chain *ret,
                                struct err *e);
 /* chain.pem alone: the CAs and CRLs that other certificates are judged by. RC_CONFLICT office.no-cert. */
@@ -86,7 +86,8 @@ NODISCARD enum rc chain_path_pem(const struct cert *leaf, const struct cms_chain
 
 enum { LOT_SIZE_DEFAULT = 500, DAY = 86400 /* seconds */ };
 
-/* Schema keymill.order-spec.v1 (spec.c). order holds what the text says; the sequence, times given in days and everything that stands in other files come later. */
+/* Schema keymill.order-spec.v1 (spec.c). order holds what the text says; the sequence, times given in days
+ * and everything that stands in other files come later. */
 struct order_spec {
     uint8_t sha256[SHA256_LEN]; /* of its text: decides whether it is the same specification */
     struct order order;
@@ -103,13 +104,15 @@ struct order_files {
     struct bytes ca_chain; /* PEM: the CA and above, without the root */
     struct cert *manifest[ORDER_STATIONS_MAX], *seal[ORDER_STATIONS_MAX];
 };
-/* Fills also the hashes and the trust bundle in spec->order. RC_DENIED office.station-issuer, office.station-role, verify.*; RC_INPUT office.ca-cert. */
-NODISCARD enum rc order_files_load(struct office *o, struct order_spec *spec, int64_t now, struct order_files *ret,
-                                   struct err *e);
+/* Fills also the hashes and the trust bundle in spec->order. RC_DENIED office.station-issuer,
+ * office.station-role, verify.*; RC_INPUT office.ca-cert. */
+NODISCARD enum rc order_files_load(struct office *o, struct order_spec *spec, int64_t now,
+                                   struct order_files *ret, struct err *e);
 void order_files_free(struct order_files *f);
 
-/* What the rest of the order book and the CA say to a new order (order_check.c). RC_CONFLICT office.ids-taken; RC_DENIED office.sequence, office.validity; RC_INPUT
- * office.profile, office.lots. */
+/* What the rest of the order book and the CA say to a new order (order_check.c). RC_CONFLICT
+ * office.ids-taken; RC_DENIED office.sequence, office.validity; RC_INPUT office.profile. The order was read
+ * back by order_decode before. */
 NODISCARD enum rc order_check(struct office *o, const struct order *order, const struct order_files *files,
                               struct err *e);
 
@@ -121,19 +124,20 @@ struct stored_order {
     struct bytes ca;                              /* the CA's certificate, DER */
     struct bytes ca_chain;                        /* PEM */
 };
-NODISCARD enum rc stored_order_by_id(struct office *o, const char *id, struct stored_order *ret, bool *ret_found,
-                                     struct err *e);
+NODISCARD enum rc stored_order_by_id(struct office *o, const char *id, struct stored_order *ret,
+                                     bool *ret_found, struct err *e);
 NODISCARD enum rc stored_order_by_sha256(struct office *o, const uint8_t sha256[static SHA256_LEN],
                                          struct stored_order *ret, bool *ret_found, struct err *e);
 void stored_order_free(struct stored_order *s);
 /* Reads the document; the database is the office's own, so nobody's signature is judged again. */
 NODISCARD enum rc stored_order_decode(const struct stored_order *s, struct order *ret, struct err *e);
 /* The seal certificate of one of its stations, DER. */
-NODISCARD enum rc stored_order_seal(struct office *o, const char *order, const char *station, struct bytes *ret,
-                                    struct err *e);
+NODISCARD enum rc stored_order_seal(struct office *o, const char *order, const char *station,
+                                    struct bytes *ret, struct err *e);
 /* In the open transaction: the order and its stations. */
-NODISCARD enum rc stored_order_insert(struct office *o, const struct stored_order *s, const struct order *order,
-                                      const struct order_files *files, struct err *e);
+NODISCARD enum rc stored_order_insert(struct office *o, const struct stored_order *s,
+                                      const struct order *order, const struct order_files *files,
+                                      struct err *e);
 
 /* ---- lists (list_rows.c, ids_file.c) ---- */
 

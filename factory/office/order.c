@@ -48,20 +48,17 @@ static enum rc encode_checked(const struct order *o, struct bytes *ret, struct e
     return rc;
 }
 
-static enum rc sign_order(struct office *o, const struct order *order, struct bytes *ret, struct err *e)
+static enum rc sign_order(struct office *o, const struct order *order, struct span json, struct bytes *ret,
+                          struct err *e)
 {
-    struct bytes json = BYTES_INIT;
     struct cms_chain chain = {0};
     struct signer *s = NULL;
-    enum rc rc = encode_checked(order, &json, e);
-    if (rc == RC_OK)
-        rc = office_chain(o, OFFICE_ORDER, order->issued, &chain, e);
+    enum rc rc = office_chain(o, OFFICE_ORDER, order->issued, &chain, e);
     if (rc == RC_OK)
         rc = office_signer(o, OFFICE_ORDER, &s, e);
     if (rc == RC_OK)
-        rc = signed_make(s, &chain, bytes_span(&json), order->issued, ret, e);
+        rc = signed_make(s, &chain, json, order->issued, ret, e);
     cms_chain_free(&chain);
-    bytes_free(&json);
     return rc;
 }
 
@@ -94,6 +91,7 @@ static enum rc make_order(struct office *o, struct order_spec *spec, struct stor
 {
     struct order_files files = {0};
     struct stored_order s = {0};
+    struct bytes json = BYTES_INIT;
     int64_t now = clock_now();
 
     settle_times(spec, now);
@@ -101,9 +99,11 @@ static enum rc make_order(struct office *o, struct order_spec *spec, struct stor
     if (rc == RC_OK)
         rc = next_sequence(o, &spec->order.sequence, e);
     if (rc == RC_OK)
+        rc = encode_checked(&spec->order, &json, e);
+    if (rc == RC_OK)
         rc = order_check(o, &spec->order, &files, e);
     if (rc == RC_OK)
-        rc = sign_order(o, &spec->order, &s.document, e);
+        rc = sign_order(o, &spec->order, bytes_span(&json), &s.document, e);
     if (rc == RC_OK) {
         memcpy(s.id, spec->order.id, sizeof(s.id));
         memcpy(s.spec, spec->sha256, SHA256_LEN);
@@ -113,6 +113,7 @@ static enum rc make_order(struct office *o, struct order_spec *spec, struct stor
         rc = record(o, &s, &spec->order, &files, e);
     }
     order_files_free(&files);
+    bytes_free(&json);
     if (rc == RC_OK)
         *ret = s;
     else
@@ -126,13 +127,15 @@ static enum rc check_same(const struct stored_order *s, const struct order_spec 
 {
     if (memcmp(s->spec, spec->sha256, SHA256_LEN) == 0)
         return RC_OK;
-    return err_set(e, RC_CONFLICT, "office.order-exists",
-                   "'%s': order '%s' was made from another specification: orders are never changed, so use another "
-                   "order id",
-                   path, s->id);
+    return err_set(
+        e, RC_CONFLICT, "office.order-exists",
+        "'%s': order '%s' was made from another specification: orders are never changed, so use another "
+        "order id",
+        path, s->id);
 }
 
-enum rc office_order_new(struct office *o, const char *spec_path, const char *out, bool *ret_new, struct err *e)
+enum rc office_order_new(struct office *o, const char *spec_path, const char *out, bool *ret_new,
+                         struct err *e)
 {
     struct order_spec *spec = NULL;
     struct stored_order stored = {0};
@@ -144,7 +147,8 @@ enum rc office_order_new(struct office *o, const char *spec_path, const char *ou
     if (rc == RC_OK && found)
         rc = check_same(&stored, spec, spec_path, e);
     if (rc == RC_OK && !found && file_exists(out)) /* before a sequence number is spent */
-        rc = err_set(e, RC_CONFLICT, "file.exists", "'%s' exists and is never overwritten: move it away first", out);
+        rc = err_set(e, RC_CONFLICT, "file.exists",
+                     "'%s' exists and is never overwritten: move it away first", out);
     if (rc == RC_OK && !found)
         rc = make_order(o, spec, &stored, e);
     if (rc == RC_OK)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "factory/batch.h"
 #include "factory/office/internal.h"
 #include "x509/cert.h"
 #include "x509/profile.h"
@@ -17,8 +16,8 @@ static enum rc check_profile(const struct order *o, struct err *e)
         return rc;
     if (p->kind != PROFILE_LEAF || p->subject != SUBJECT_FROM_DEVICE_ID)
         rc = err_set(e, RC_INPUT, "office.profile",
-                     "order '%s': profile '%s' is not for devices: its subject must come from the device id", o->id,
-                     o->profile);
+                     "order '%s': profile '%s' is not for devices: its subject must come from the device id",
+                     o->id, o->profile);
     else if (p->max_days > 0 && o->not_after - o->not_before >= p->max_days * DAY)
         rc = err_set(e, RC_DENIED, "office.validity",
                      "order '%s': its devices would be valid for longer than the %" PRId64
@@ -37,18 +36,8 @@ static enum rc check_validity(const struct order *o, const struct cert *ca, stru
     time_format(ca->not_before, from);
     time_format(ca->not_after, until);
     return err_set(e, RC_DENIED, "office.validity",
-                   "order '%s': device certificates must lie within their CA's validity, %s to %s", o->id, from,
-                   until);
-}
-
-static enum rc check_lots(const struct order *o, struct err *e)
-{
-    for (size_t i = 0; i < o->nstations; i++)
-        if ((o->stations[i].quantity - 1) / o->lot_size >= BATCH_LOTS_MAX)
-            return err_set(e, RC_INPUT, "office.lots",
-                           "order '%s', station '%s': lots of %" PRIu64 " would be more than %d: raise lot-size",
-                           o->id, o->stations[i].name, o->lot_size, BATCH_LOTS_MAX);
-    return RC_OK;
+                   "order '%s': device certificates must lie within their CA's validity, %s to %s", o->id,
+                   from, until);
 }
 
 static enum rc ids_taken(const struct order *o, size_t i, const char *other, struct err *e)
@@ -57,19 +46,11 @@ static enum rc ids_taken(const struct order *o, size_t i, const char *other, str
     const struct id_block *ids = &o->stations[i].ids;
     id_block_id(ids, 0, first);
     id_block_id(ids, ids->count - 1, last);
-    return err_set(e, RC_CONFLICT, "office.ids-taken",
-                   "order '%s', station '%s': some of the ids '%s' to '%s' belong to order '%s': an id is given "
-                   "out once",
-                   o->id, o->stations[i].name, first, last, other);
-}
-
-static enum rc check_own_ids(const struct order *o, struct err *e)
-{
-    for (size_t i = 0; i < o->nstations; i++)
-        for (size_t k = 0; k < i; k++)
-            if (id_block_overlaps(&o->stations[i].ids, &o->stations[k].ids))
-                return ids_taken(o, i, o->id, e);
-    return RC_OK;
+    return err_set(
+        e, RC_CONFLICT, "office.ids-taken",
+        "order '%s', station '%s': some of the ids '%s' to '%s' belong to order '%s': an id is given "
+        "out once",
+        o->id, o->stations[i].name, first, last, other);
 }
 
 static void row_ids(struct stmt *q, struct id_block *ret)
@@ -99,12 +80,14 @@ static enum rc check_other_ids(struct office *o, const struct order *order, stru
     return rc;
 }
 
-/* A station refuses a sequence number that is not above the last one it took. It is the same station when its name or one of its certificates is. */
+/* A station refuses a sequence number that is not above the last one it took. It is the same station when its
+ * name or one of its certificates is. */
 static enum rc check_sequence(struct office *o, const struct order *order, const struct order_station *s,
                               struct err *e)
 {
-    struct stmt *q = store_stmt(o->db, "SELECT order_id, sequence FROM stations WHERE name = ?1 OR manifest_sha256 = "
-                                       "?2 OR seal_sha256 = ?3 ORDER BY sequence DESC LIMIT 1");
+    struct stmt *q =
+        store_stmt(o->db, "SELECT order_id, sequence FROM stations WHERE name = ?1 OR manifest_sha256 = "
+                          "?2 OR seal_sha256 = ?3 ORDER BY sequence DESC LIMIT 1");
     stmt_text(q, 1, s->name);
     stmt_blob(q, 2, (struct span){s->manifest, SHA256_LEN});
     stmt_blob(q, 3, (struct span){s->seal, SHA256_LEN});
@@ -119,15 +102,12 @@ static enum rc check_sequence(struct office *o, const struct order *order, const
     return rc;
 }
 
-enum rc order_check(struct office *o, const struct order *order, const struct order_files *files, struct err *e)
+enum rc order_check(struct office *o, const struct order *order, const struct order_files *files,
+                    struct err *e)
 {
     enum rc rc = check_profile(order, e);
     if (rc == RC_OK)
         rc = check_validity(order, files->ca, e);
-    if (rc == RC_OK)
-        rc = check_lots(order, e);
-    if (rc == RC_OK)
-        rc = check_own_ids(order, e);
     if (rc == RC_OK)
         rc = check_other_ids(o, order, e);
     for (size_t i = 0; rc == RC_OK && i < order->nstations; i++)

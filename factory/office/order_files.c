@@ -26,7 +26,8 @@ static enum rc load_ca(struct office *o, struct order_spec *spec, const struct c
         rc = chain_read(spec->ca_path, &given, e);
     if (rc == RC_OK && !(ret->ca->has_bc && ret->ca->ca))
         rc = err_set(e, RC_INPUT, "office.ca-cert",
-                     "'%s' is not a CA's certificate: 'ca' names the CA that signs the devices", spec->ca_path);
+                     "'%s' is not a CA's certificate: 'ca' names the CA that signs the devices",
+                     spec->ca_path);
     if (rc == RC_OK)
         rc = chain_add_all(&chain, &given, bytes_span(&ret->ca->der), e);
     if (rc == RC_OK)
@@ -43,7 +44,8 @@ static enum rc load_ca(struct office *o, struct order_spec *spec, const struct c
 }
 
 /* The certificate of the CA that the configuration names for stations. */
-static enum rc find_station_issuer(struct office *o, const struct cms_chain *cas, struct cert **ret, struct err *e)
+static enum rc find_station_issuer(struct office *o, const struct cms_chain *cas, struct cert **ret,
+                                   struct err *e)
 {
     for (size_t i = 0; i < cas->ncerts; i++) {
         uint8_t hash[SHA256_LEN];
@@ -51,15 +53,18 @@ static enum rc find_station_issuer(struct office *o, const struct cms_chain *cas
         if (memcmp(hash, o->config->station_issuer, SHA256_LEN) == 0)
             return cert_parse("chain.pem", bytes_span(&cas->certs[i]), ret, e);
     }
-    return err_set(e, RC_DENIED, "office.station-issuer",
-                   "'%s': the CA that 'station-issuer' names in office.yaml is not in the office's chain.pem: "
-                   "import the office's certificate again with a chain that holds it",
-                   o->home);
+    return err_set(
+        e, RC_DENIED, "office.station-issuer",
+        "'%s': the CA that 'station-issuer' names in office.yaml is not in the office's chain.pem: "
+        "import the office's certificate again with a chain that holds it",
+        o->home);
 }
 
-/* A station's certificate counts when it is valid, from the right CA, and has the role; a path to the root alone is no permission. */
-static enum rc load_station_cert(struct office *o, const char *path, enum role role, const struct cms_chain *cas,
-                                 const struct cert *issuer, int64_t now, struct cert **ret, struct err *e)
+/* A station's certificate counts when it is valid, from the right CA, and has the role; a path to the root
+ * alone is no permission. */
+static enum rc load_station_cert(struct office *o, const char *path, enum role role,
+                                 const struct cms_chain *cas, const struct cert *issuer, int64_t now,
+                                 struct cert **ret, struct err *e)
 {
     struct cert *c = NULL;
     struct err why = ERR_INIT;
@@ -82,8 +87,8 @@ static enum rc load_station_cert(struct office *o, const char *path, enum role r
     return rc;
 }
 
-static enum rc load_stations(struct office *o, struct order_spec *spec, const struct cms_chain *cas, int64_t now,
-                             struct order_files *ret, struct err *e)
+static enum rc load_stations(struct office *o, struct order_spec *spec, const struct cms_chain *cas,
+                             int64_t now, struct order_files *ret, struct err *e)
 {
     struct cert *issuer = NULL;
     enum rc rc = find_station_issuer(o, cas, &issuer, e);
@@ -92,7 +97,8 @@ static enum rc load_stations(struct office *o, struct order_spec *spec, const st
         rc = load_station_cert(o, spec->manifest_paths[i], ROLE_STATION_MANIFEST, cas, issuer, now,
                                &ret->manifest[i], e);
         if (rc == RC_OK)
-            rc = load_station_cert(o, spec->seal_paths[i], ROLE_STATION_SEAL, cas, issuer, now, &ret->seal[i], e);
+            rc = load_station_cert(o, spec->seal_paths[i], ROLE_STATION_SEAL, cas, issuer, now, &ret->seal[i],
+                                   e);
         if (rc != RC_OK)
             break;
         memcpy(st->manifest, ret->manifest[i]->sha256, SHA256_LEN);
@@ -108,9 +114,11 @@ static enum rc load_trust_bundle(struct order_spec *spec, struct err *e)
     enum rc rc = chain_read(spec->trust_path, &certs, e);
     if (rc == RC_OK && (certs.ncerts == 0 || certs.ncrls > 0))
         rc = err_set(e, RC_INPUT, "office.trust-bundle",
-                     "'%s' is no trust bundle: certificates in PEM are required, and nothing else", spec->trust_path);
+                     "'%s' is no trust bundle: certificates in PEM are required, and nothing else",
+                     spec->trust_path);
     if (rc == RC_OK)
-        chain_pem(&certs, &spec->order.trust_bundle); /* devices get certificates, not the comments around them */
+        chain_pem(&certs,
+                  &spec->order.trust_bundle); /* devices get certificates, not the comments around them */
     if (rc == RC_OK)
         sha256(bytes_span(&spec->order.trust_bundle), spec->order.trust_bundle_sha256);
     cms_chain_free(&certs);

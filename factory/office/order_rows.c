@@ -50,8 +50,8 @@ enum rc stored_order_by_id(struct office *o, const char *id, struct stored_order
     return read_order(q, ret, ret_found, e);
 }
 
-enum rc stored_order_by_sha256(struct office *o, const uint8_t sha256[static SHA256_LEN], struct stored_order *ret,
-                               bool *ret_found, struct err *e)
+enum rc stored_order_by_sha256(struct office *o, const uint8_t sha256[static SHA256_LEN],
+                               struct stored_order *ret, bool *ret_found, struct err *e)
 {
     struct stmt *q =
         store_stmt(o->db, "SELECT id, spec, sha256, document, ca, ca_chain FROM orders WHERE sha256 = ?1");
@@ -91,9 +91,10 @@ enum rc stored_order_seal(struct office *o, const char *order, const char *stati
 static enum rc insert_station(struct office *o, const char *order, const struct order_station *s,
                               const struct cert *seal, struct err *e)
 {
-    struct stmt *q = store_stmt(o->db, "INSERT INTO stations (order_id, name, manifest_sha256, seal_sha256, seal, "
-                                       "sequence, quantity, prefix, digits, first, count)"
-                                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+    struct stmt *q =
+        store_stmt(o->db, "INSERT INTO stations (order_id, name, manifest_sha256, seal_sha256, seal, "
+                          "sequence, quantity, prefix, digits, first, count)"
+                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
     stmt_text(q, 1, order);
     stmt_text(q, 2, s->name);
     stmt_blob(q, 3, (struct span){s->manifest, SHA256_LEN});

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "factory/office/internal.h"
 
-/* Hashes are SHA-256 as 32 octets, times seconds since 1970 UTC. What leaves the office stands here, byte for byte, before it is written to a file. */
+/* Hashes are SHA-256 as 32 octets, times seconds since 1970 UTC. What leaves the office stands here, byte for
+ * byte, before it is written to a file. */
 static const char step1[] =
     "CREATE TABLE orders ("
     "  id TEXT PRIMARY KEY,"

@@ -8,16 +8,56 @@
 #include "base/lock.h"
 #include "base/text.h"
 #include "factory/office/internal.h"
+#include "sign/alg.h"
 #include "sign/signer.h"
 #include "x509/csr.h"
 
-/* The configuration is the first thing in a home: from then on the folder is this office's, and what a crash left undone is done by the next run. */
-static enum rc keep_config(const char *home, struct span yaml, bool *ret_new, struct err *e)
+static enum key_usage usage_of(enum office_key k)
+{
+    return k == OFFICE_WRAP ? KEY_DERIVE : KEY_SIGN;
+}
+
+/* *ret stays NULL when the token has no such key. */
+static enum rc find_key(const struct office_config *c, struct keystore *keys, enum office_key k,
+                        struct signer **ret, struct err *e)
+{
+    enum rc rc = keys->ops->find(keys, c->keys[k], usage_of(k), ret, e);
+    if (rc != RC_TOKEN || strcmp(e->key, "hsm.no-key") != 0)
+        return rc;
+    err_clear(e);
+    return RC_OK;
+}
+
+/* A key that is there before its home is somebody else's, and is never taken over. */
+static enum rc no_keys_yet(const struct office_config *c, struct keystore *keys, const char *home,
+                           struct err *e)
+{
+    enum rc rc = RC_OK;
+    for (int k = 0; rc == RC_OK && k < OFFICE_KEYS; k++) {
+        struct signer *s = NULL;
+        rc = find_key(c, keys, (enum office_key)k, &s, e);
+        if (rc == RC_OK && s)
+            rc = err_set(
+                e, RC_CONFLICT, "office.key-exists",
+                "key '%s' exists already and was not made by '%s': choose another label, a key belongs to "
+                "one office",
+                c->keys[k], home);
+        signer_free(s);
+    }
+    return rc;
+}
+
+/* The configuration is the first thing in a home and says that the keys are about to be made: what is found
+ * later is ours, and what a crash left undone is done by the next run. */
+static enum rc keep_config(const char *home, const struct office_config *c, struct span yaml,
+                           struct keystore *keys, bool *ret_new, struct err *e)
 {
     char *path = office_path(home, "office.yaml");
     bool fresh = !file_exists(path);
-    enum rc rc = file_create(path, 0600, yaml, e);
-    if (rc == RC_CONFLICT)
+    enum rc rc = fresh ? no_keys_yet(c, keys, home, e) : RC_OK;
+    if (rc == RC_OK)
+        rc = file_create(path, 0600, yaml, e);
+    if (rc == RC_CONFLICT && strcmp(e->key, "file.exists") == 0)
         rc = err_set(e, RC_CONFLICT, "office.exists",
                      "'%s' is the home of an office with another configuration: nothing was changed", home);
     if (rc == RC_OK && fresh)
@@ -27,17 +67,24 @@ static enum rc keep_config(const char *home, struct span yaml, bool *ret_new, st
 }
 
 /* Finds a key, or makes it. */
-static enum rc have_key(const struct office_config *c, struct keystore *keys, enum office_key k, bool *ret_new,
-                        struct signer **ret, struct err *e)
+static enum rc have_key(const struct office_config *c, struct keystore *keys, enum office_key k,
+                        bool *ret_new, struct signer **ret, struct err *e)
 {
-    enum key_usage usage = k == OFFICE_WRAP ? KEY_DERIVE : KEY_SIGN;
-    enum rc rc = keys->ops->find(keys, c->keys[k], usage, ret, e);
-    if (rc != RC_TOKEN || strcmp(e->key, "hsm.no-key") != 0)
-        return rc;
-    err_clear(e);
-    rc = keys->ops->generate(keys, c->keys[k], c->alg, usage, ret, e);
-    if (rc == RC_OK)
-        *ret_new = true;
+    struct signer *s = NULL;
+    enum rc rc = find_key(c, keys, k, &s, e);
+    if (rc == RC_OK && !s) {
+        rc = keys->ops->generate(keys, c->keys[k], c->alg, usage_of(k), &s, e);
+        if (rc == RC_OK)
+            *ret_new = true;
+    }
+    if (rc == RC_OK && s->alg != c->alg)
+        rc = err_set(e, RC_CONFLICT, "office.key-exists", "key '%s' is of type %s, the configuration says %s",
+                     c->keys[k], s->alg->name, c->alg->name);
+    if (rc == RC_OK) {
+        *ret = s;
+        s = NULL;
+    }
+    signer_free(s);
     return rc;
 }
 
@@ -50,17 +97,18 @@ static enum rc check_request(const char *path, const struct signer *s, struct er
     if (rc == RC_OK)
         rc = csr_parse(path, bytes_span(&text), &csr, e);
     if (rc == RC_OK && !span_eq(csr->spki, bytes_span(&s->spki)))
-        rc = err_set(e, RC_CONFLICT, "office.exists",
-                     "'%s' is a request for another key than the one the token has as '%s': is this the right "
-                     "token?",
-                     path, s->name);
+        rc =
+            err_set(e, RC_CONFLICT, "office.exists",
+                    "'%s' is a request for another key than the one the token has as '%s': is this the right "
+                    "token?",
+                    path, s->name);
     csr_free(csr);
     bytes_free(&text);
     return rc;
 }
 
-static enum rc have_request(const char *home, const struct office_config *c, enum office_key k, struct signer *s,
-                            bool *ret_new, struct err *e)
+static enum rc have_request(const char *home, const struct office_config *c, enum office_key k,
+                            struct signer *s, bool *ret_new, struct err *e)
 {
     struct bytes der = BYTES_INIT, pem = BYTES_INIT;
     char *file = mem_printf("%s.csr", office_key_name(k));
@@ -107,8 +155,8 @@ static enum rc audit_init(const char *home, const struct office_config *c, struc
     return rc;
 }
 
-static enum rc have_keys(const char *home, const struct office_config *c, struct keystore *keys, bool *ret_new,
-                         struct err *e)
+static enum rc have_keys(const char *home, const struct office_config *c, struct keystore *keys,
+                         bool *ret_new, struct err *e)
 {
     enum rc rc = RC_OK;
     for (int k = 0; rc == RC_OK && k < OFFICE_KEYS; k++) {
@@ -121,7 +169,8 @@ static enum rc have_keys(const char *home, const struct office_config *c, struct
     return rc;
 }
 
-enum rc office_init(const char *home, const char *config_path, struct keystore *keys, bool *ret_new, struct err *e)
+enum rc office_init(const char *home, const char *config_path, struct keystore *keys, bool *ret_new,
+                    struct err *e)
 {
     struct bytes yaml = BYTES_INIT;
     struct office_config *c = NULL;
@@ -136,7 +185,7 @@ enum rc office_init(const char *home, const char *config_path, struct keystore *
     if (rc == RC_OK)
         rc = office_lock(home, &lock, e);
     if (rc == RC_OK)
-        rc = keep_config(home, bytes_span(&yaml), &did, e);
+        rc = keep_config(home, c, bytes_span(&yaml), keys, &did, e);
     if (rc == RC_OK)
         rc = have_keys(home, c, keys, &did, e);
     if (rc == RC_OK && did)

@@ -44,6 +44,7 @@ struct ca_config {
     char *issues[CA_PROFILES_MAX]; /* profiles it may sign; others are RC_DENIED ca.profile */
     size_t nissues;
 };
+/* RC_INPUT doc.*, ca.config, x509.name. */
 NODISCARD enum rc ca_config_read(const char *path, struct ca_config **ret, struct err *e);
 void ca_config_free(struct ca_config *c);
 /* The configuration stored in a home. RC_CONFLICT ca.no-home when there is none. */
@@ -51,52 +52,68 @@ NODISCARD enum rc ca_home_config(const char *home, struct ca_config **ret, struc
 
 /*
  * Makes a root: home, key, self-signed certificate (linted first), audit. Run again with the same
- * configuration it finishes what was begun or reports what is there (RC_OK, *ret_done false when nothing was
- * left to do); another configuration in the same home is RC_CONFLICT ca.exists.
+ * configuration it finishes what was begun or reports what is there (RC_OK, *ret_new false when nothing was
+ * left to do); another configuration in the same home is RC_CONFLICT ca.exists, unless it has not begun to
+ * make its key yet. The key is made here: one that is there already and that this home did not begin to make
+ * may be another CA's and is RC_CONFLICT ca.key-exists.
  */
 NODISCARD enum rc ca_init(const char *home, const char *config_path, struct keystore *keys, bool *ret_new,
                           struct err *e);
-/* Makes a subordinate's home and key and writes its PKCS#10 request (PEM). Repeats as ca_init does. */
+/* Makes a subordinate's home and key and writes its PKCS#10 request (PEM, file_create). Repeats as ca_init
+ * does, and writes the same request. RC_INPUT ca.trust while the configuration names no root. */
 NODISCARD enum rc ca_request(const char *home, const char *config_path, struct keystore *keys,
                              const char *out, bool *ret_new, struct err *e);
-/* Takes the certificate for the request's key: verified to the trusted root, profile and key as requested.
- * chain: PEM with root (and CRLs). */
+/*
+ * Takes the certificate for the request's key: verified to the trusted root, profile and key as requested.
+ * chain: PEM with root (and CRLs). The same certificate with another chain replaces the chain: so newer CRLs
+ * come in. *ret_new false: all of it was there. RC_CONFLICT ca.no-request, ca.has-certificate; RC_INPUT
+ * ca.certificate, ca.chain; verify_path's.
+ */
 NODISCARD enum rc ca_import(const char *home, const char *cert_path, const char *chain_path, bool *ret_new,
                             struct err *e);
 
-/* An open CA. keys may be NULL for what needs no key (list, show, revoke). Takes the home's lock until
- * ca_close. RC_CONFLICT ca.no-home, ca.no-certificate, ca.key-changed, lock.busy. A ca.yaml that was edited
- * since is used and recorded in the audit log. One thread at a time, but for ca_group_sign. */
+/*
+ * An open CA. keys may be NULL for what needs no key (list, show, revoke). Holds the home's lock until
+ * ca_close. A ca.yaml that was edited is used, and recorded in the audit log before anything is signed under
+ * it. One thread at a time, but for ca_group_sign. RC_CONFLICT ca.no-home, ca.no-certificate, ca.key-changed,
+ * lock.busy.
+ */
 struct ca;
 NODISCARD enum rc ca_open(const char *home, struct keystore *keys, struct ca **ret, struct err *e);
 void ca_close(struct ca *ca); /* NULL is allowed */
 const struct cert *ca_cert(const struct ca *ca);
 const struct ca_config *ca_configuration(const struct ca *ca);
 const struct cms_chain *ca_chain(const struct ca *ca); /* its certificate first, root last */
-struct signer *ca_signer(const struct ca *ca);         /* NULL when opened for reading */
+struct signer *ca_signer(const struct ca *ca);         /* NULL when opened without keys */
 
-/* Signs one request. CA profiles (sign-ca) and leaf profiles alike; validity in days, 0: the profile's
- * default, always clipped to nothing - a leaf or CA that would outlive this CA is RC_DENIED by lint. A
- * statement-of-possession request needs its statement certificate to be one this CA issued, not revoked, same
- * subject. Same request and profile again: the same certificate, *ret_new false. Key already certified for
- * another subject: RC_CONFLICT ca.key-reused. */
+/*
+ * Signs one request, by a CA profile (sign-ca) or a leaf profile. Nothing is clipped: what would outlive this
+ * CA is RC_DENIED by lint. A statement of possession must rest on a certificate this CA issued, in force now
+ * and for the same subject: RC_DENIED ca.possession. Same request, profile and subject again: the same
+ * certificate, *ret_new false; RC_CONFLICT ca.revoked when that was revoked; made anew when it expired. A key
+ * already certified for another subject: RC_CONFLICT ca.key-reused; a device id already used: RC_CONFLICT
+ * ca.id-reused. Not one of the configuration's profiles: RC_DENIED ca.profile; a CA profile where a leaf was
+ * meant, or the other way round: RC_USAGE ca.kind. The clock is before this CA's certificate or behind it:
+ * RC_DENIED ca.clock, ca.expired.
+ */
 struct ca_issue {
     const char *profile;
     const char *csr_path;
-    int64_t days;   /* 0: default */
-    const char *id; /* device profile: the device id; NULL: the request's CN */
-    const char
-        *ou; /* device profile: OU of the subject; NULL: the request's subject is not used, none is put */
+    bool sub_ca;    /* the profile must be one for CAs; false: one for leaves */
+    int64_t days;   /* 0: the profile's default */
+    const char *id; /* device profile: the device id; NULL: the request's CN. Other profiles: NULL */
+    const char *ou; /* device profile: OU of the subject; NULL: none is put. Other profiles: NULL */
 };
 NODISCARD enum rc ca_issue(struct ca *ca, const struct ca_issue *in, struct bytes *ret_der, bool *ret_new,
                            struct err *e);
 
 /*
  * The hot path, for batches: rows are reserved, then signed, then marked issued, a group at a time. Fill id,
- * name, spki; ca_group_reserve picks serials, checks ids and keys for uniqueness (RC_CONFLICT ca.id-reused
- * names the id), encodes and commits; ca_group_sign fills der with verified certificates; ca_group_commit
- * makes them issued. A group that was reserved and not committed (a crash) is marked void by the next
- * ca_run_begin, and its serials never come back.
+ * name, spki; ca_group_reserve picks serials, encodes, checks ids and keys for uniqueness (RC_CONFLICT
+ * ca.id-reused names the id, ca.key-reused) and commits; ca_group_sign fills der with verified certificates;
+ * ca_group_commit makes them issued (RC_CONFLICT ca.not-reserved). Each is all or nothing. A group that was
+ * reserved and not committed (a crash) is marked void by the next ca_run_begin of that order: its serials
+ * never come back, its ids may be done again.
  */
 struct ca_item {
     const char *id;
@@ -107,39 +124,48 @@ struct ca_item {
     uint8_t sha256[SHA256_LEN]; /* out */
 };
 struct ca_run;
-/* order must be a name (text.h). RC_DENIED ca.profile, lint.*; RC_USAGE ca.kind. */
+/* order: a name (text.h). RC_INPUT ca.order; RC_DENIED ca.profile, ca.clock, ca.expired, lint.*; RC_USAGE
+ * ca.kind. */
 NODISCARD enum rc ca_run_begin(struct ca *ca, const char *order, const char *profile, int64_t not_before,
                                int64_t not_after, struct ca_run **ret, struct err *e);
 NODISCARD enum rc ca_group_reserve(struct ca_run *r, struct ca_item *items, size_t n, struct err *e);
-NODISCARD enum rc ca_group_sign(struct ca_run *r, struct ca_item *items, size_t n,
-                                struct err *e); /* touches no database: any thread */
+/* Touches no database: several threads may sign different groups at once. After a failure no item has a der.
+ */
+NODISCARD enum rc ca_group_sign(struct ca_run *r, struct ca_item *items, size_t n, struct err *e);
 NODISCARD enum rc ca_group_commit(struct ca_run *r, struct ca_item *items, size_t n, struct err *e);
-void ca_run_end(struct ca_run *r);
+void ca_run_end(struct ca_run *r); /* NULL is allowed */
 /* The issued certificate of a device id in an order; empty *ret when there is none. */
 NODISCARD enum rc ca_find_id(struct ca *ca, const char *order, const char *id, struct bytes *ret_der,
                              struct err *e);
 
-/* Revokes by serial (hex), for good: certificateHold and removeFromCRL are RC_INPUT ca.reason, a root's own
- * certificate RC_DENIED ca.revoke-self. Already revoked with the same reason: RC_OK; another reason:
- * RC_CONFLICT ca.revoked. Unknown serial: RC_INPUT ca.no-serial. */
+/*
+ * Revokes by serial (hex), for good: certificateHold and removeFromCRL are RC_INPUT ca.reason, a root's own
+ * certificate RC_DENIED ca.revoke-self. Already revoked with the same reason: RC_OK, *ret_new false; another
+ * reason: RC_CONFLICT ca.revoked. Unknown serial: RC_INPUT ca.no-serial.
+ */
 NODISCARD enum rc ca_revoke(struct ca *ca, const char *serial_hex, const char *reason, bool *ret_new,
                             struct err *e);
-/* The next CRL: number one above the last, signed, recorded, written to out (PEM, replaced atomically). */
-NODISCARD enum rc ca_crl(struct ca *ca, const char *out, uint64_t *ret_number, int64_t *ret_next_update,
-                         struct err *e);
+/*
+ * The next CRL: number one above the last, signed, recorded, written to out (PEM, replaced atomically).
+ * nextUpdate is crl_days later, or, for the last list this CA will ever sign, the end of its certificate,
+ * which is never exceeded. RC_DENIED ca.clock when the clock is before the list before; ca.expired.
+ */
+NODISCARD enum rc ca_crl(struct ca *ca, const char *out, bool last, uint64_t *ret_number,
+                         int64_t *ret_next_update, struct err *e);
 
 struct ca_row {
     const char *serial_hex, *subject, *id, *profile, *state,
-        *reason; /* state: issued, revoked, void, reserved */
-    int64_t not_before, not_after, issued_at, revoked_at;
+        *reason; /* state: issued, revoked, void, reserved; id, reason: or NULL */
+    int64_t not_before, not_after, issued_at, revoked_at; /* 0: not (yet) */
 };
+/* In the order they were reserved. What r points to lives during the call. */
 NODISCARD enum rc ca_list(struct ca *ca, void (*row)(void *arg, const struct ca_row *r), void *arg,
                           struct err *e);
 struct ca_summary {
-    int64_t issued, revoked, voided, crl_number, audit_rows;
+    int64_t issued, revoked, voided, crl_number, audit_rows; /* crl_number 0: none yet */
     uint8_t audit_head[SHA256_LEN];
 };
-/* Verifies the audit chain on the way. */
+/* Verifies the audit chain on the way. RC_INPUT store.audit. */
 NODISCARD enum rc ca_show(struct ca *ca, struct ca_summary *ret, struct err *e);
 
 #endif

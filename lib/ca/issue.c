@@ -140,7 +140,7 @@ static enum rc possession_check(struct ca *ca, const struct ca_issue *in, const 
                                                       : RC_OK;
 }
 
-/* The profile's own attributes, then OU, then the id as CN: the request's subject is not used. */
+/* The id as CN, the profile's own attributes, then OU: the request's subject is not used. */
 static enum rc device_subject(const struct ca_issue *in, struct issue *i, struct err *e)
 {
     const char *id = in->id != NULL ? in->id : i->csr->cn;
@@ -149,12 +149,12 @@ static enum rc device_subject(const struct ca_issue *in, struct issue *i, struct
             e, RC_INPUT, "ca.id",
             "device id '%s': 1 to %d of A-Z, a-z, 0-9, :, _ and - are required, alphanumeric at both ends",
             id == NULL ? "" : id, (int)DEVICE_ID_MAX);
-    struct name_attr attrs[PROFILE_ATTRS_MAX + 2];
+    struct name_attr attrs[PROFILE_ATTRS_MAX + 2] = {{"CN", id}};
     size_t n = i->profile->nattrs;
-    memcpy(attrs, i->profile->attrs, n * sizeof(attrs[0]));
+    memcpy(attrs + 1, i->profile->attrs, n * sizeof(attrs[0]));
+    n++;
     if (in->ou != NULL)
         attrs[n++] = (struct name_attr){"OU", in->ou};
-    attrs[n++] = (struct name_attr){"CN", id};
     i->device_id = mem_str(id);
     return name_encode(attrs, n, &i->subject, e);
 }
@@ -168,9 +168,12 @@ static enum rc subject_make(const struct ca_issue *in, struct issue *i, struct e
         bytes_add_span(&i->subject, i->csr->subject);
         return RC_OK;
     case SUBJECT_FIXED:
-        return name_encode(i->profile->attrs, i->profile->nattrs, &i->subject, e);
+        break;
     }
-    bug("subject rule %d", (int)i->profile->subject);
+    return err_set(
+        e, RC_DENIED, "ca.profile",
+        "profile '%s' takes the subject from a root's own configuration; no request can be answered with it",
+        in->profile);
 }
 
 /* Has this been asked before? Then the answer is the same; *ret_der stays empty when it has not. */

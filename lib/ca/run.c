@@ -39,9 +39,8 @@ static enum rc template_make(struct ca_run *r, struct err *e)
 /* A name such as the run's devices will have. */
 static enum rc sample_name(const struct profile *p, struct bytes *ret, struct err *e)
 {
-    struct name_attr attrs[PROFILE_ATTRS_MAX + 1];
-    memcpy(attrs, p->attrs, p->nattrs * sizeof(attrs[0]));
-    attrs[p->nattrs] = (struct name_attr){"CN", "LINT-0"};
+    struct name_attr attrs[PROFILE_ATTRS_MAX + 1] = {{"CN", "LINT-0"}};
+    memcpy(attrs + 1, p->attrs, p->nattrs * sizeof(attrs[0]));
     return name_encode(attrs, p->nattrs + 1, ret, e);
 }
 

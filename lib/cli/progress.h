@@ -6,10 +6,9 @@
 
 /*
  * Progress on stderr: a bar with rate and time left when stderr is a terminal in the foreground, otherwise a
- * line every ten seconds; nothing with
- * --quiet or --json, nothing in the first second. Cheap enough to be called per device. One at a time, from
- * one thread. NULL is a progress that shows nothing. The first progress_set tells what was done before (a
- * resumed run); the rate leaves that out.
+ * line every ten seconds. Nothing in the first second, and nothing at all with --quiet or --json. Cheap
+ * enough to be called per device. One at a time, from one thread. NULL is a progress that shows nothing. The
+ * first progress_set tells what was done before (a resumed run); the rate leaves that out.
  */
 struct progress;
 struct progress *progress_start(const char *what, const char *unit, uint64_t total); /* total 0: not known */

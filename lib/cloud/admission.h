@@ -16,6 +16,9 @@ struct target;
  */
 struct admission;
 NODISCARD enum rc admission_load(const struct target *t, struct admission **ret, struct err *e);
+/* Adds the lists that came since, each verified before it counts. On failure those before the bad one count,
+ * and the rest may come later. */
+NODISCARD enum rc admission_update(struct admission *a, const struct target *t, struct err *e);
 void admission_free(struct admission *a);
 /* True when lists were added since it was loaded (by sequence; cheap). */
 bool admission_stale(const struct admission *a, const struct target *t);

@@ -27,8 +27,8 @@ struct doc_node; /* a value in it */
 /*
  * name is what errors call the document (a path, or "A1.order"). A text has at most FILE_DOC_MAX octets
  * (base/file.h), a map 64 members, a list 1,000,000 elements. RC_INPUT with the line: doc.syntax,
- * doc.duplicate (a key given twice), doc.limit (depth, members, elements), doc.value (a JSON number that is
- * no integer of 64 bits); RC_INPUT doc.too-big; what file_read gives.
+ * doc.duplicate (a key given twice), doc.limit (depth, members, elements), doc.value (a JSON number with a
+ * fraction or an exponent); RC_INPUT doc.too-big; what file_read gives.
  */
 NODISCARD enum rc doc_read_yaml(const char *path, struct doc **ret, struct err *e);
 NODISCARD enum rc doc_parse_yaml(const char *name, struct span text, struct doc **ret, struct err *e);

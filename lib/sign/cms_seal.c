@@ -47,13 +47,13 @@ static bool add_recipient(CMS_ContentInfo *cms, X509 *cert)
 
 static bool write_content(CMS_ContentInfo *cms, const struct secret *content)
 {
-    BIO *bio = CMS_dataInit(cms, NULL);
+    size_t len = secret_len(content);
     size_t n = 0;
-    bool ok =
-        bio != NULL &&
-        (secret_len(content) == 0 || BIO_write_ex(bio, secret_data(content), secret_len(content), &n) == 1) &&
-        n == secret_len(content) && BIO_flush(bio) == 1 && CMS_dataFinal(cms, bio) == 1;
+    bool ok = false;
+    BIO *bio = CMS_set_detached(cms, 0) == 1 ? CMS_dataInit(cms, NULL) : NULL;
 
+    if (bio != NULL && (len == 0 || BIO_write_ex(bio, secret_data(content), len, &n) == 1))
+        ok = n == len && BIO_flush(bio) == 1 && CMS_dataFinal(cms, bio) == 1;
     BIO_free_all(bio);
     return ok;
 }

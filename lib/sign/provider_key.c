@@ -56,6 +56,8 @@ static int key_has(const void *keydata, int selection)
 {
     const struct provider_key *k = keydata;
 
+    if (k == NULL) /* libcrypto asks that of an EVP_PKEY which has a type and nothing else yet */
+        return 0;
     if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && k->signer == NULL)
         return 0;
     if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && k->point_len == 0)

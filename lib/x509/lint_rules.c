@@ -144,7 +144,7 @@ static bool issuer_path_length(const struct lint_view *v)
 {
     const struct cert *c = v->cert;
 
-    if (!v->issuer || v->issuer->path_len < 0 || !c->ca)
+    if (!is_ca_profile(v) || !v->issuer || v->issuer->path_len < 0 || !c->ca)
         return true;
     return v->issuer->path_len > 0 && c->path_len >= 0 && c->path_len < v->issuer->path_len;
 }
