@@ -81,7 +81,7 @@ static void read_lots(struct doc_map *m, struct batch *ret)
         struct err bad;
         const char *hex = doc_list_str(m, "lots", i);
         if (hex_decode_exact(hex, ret->lots[i].sha256, SHA256_LEN, &bad) != RC_OK)
-            doc_fail(m, "lots", "doc.value", "lot %zu: 32 octets in hex are required (64 digits)", i + 1);
+            doc_fail(m, "lots", "doc.value", "lot %zu: 32 octets in hex are required (64 digits)", i);
     }
 }
 

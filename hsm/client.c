@@ -39,7 +39,9 @@ struct client {
     char *pin_source; /* NULL: the terminal */
     int workers_wanted, sessions_wanted, deadline_ms;
     bool one_shot;
-    bool found; /* the token was seen once: if it is missing later, it may come back */
+    bool found;  /* token is filled */
+    bool served; /* a login succeeded: a token that is missing or silent later may come back, while one that
+                    never worked is given up at once */
 
     /* Starting a worker, one at a time: a rejected PIN is then known before the next start would send it
      * again. */
@@ -109,9 +111,9 @@ static enum rc ask(struct client *c, struct worker *w, const struct request *rq,
     struct exchange x = {.requests = rq, .replies = &reply, .n = 1, .window = 1, .deadline_ms = deadline_ms};
     enum rc rc = RC_OK;
     enum outcome o = worker_exchange(w, &x);
-    *ret_again = o == LOST || (o == LATE && c->found) ||
+    *ret_again = o == LOST || (o == LATE && c->served) ||
                  (o == REFUSED && (x.status == PROTO_SICK || x.status == PROTO_BUSY ||
-                                   (x.status == PROTO_NO_TOKEN && c->found)));
+                                   (x.status == PROTO_NO_TOKEN && c->served)));
     if (o != ANSWERED)
         rc = exchange_err(c, NULL, o, &x, e);
     else if (ret)
@@ -154,7 +156,9 @@ static enum rc worker_login(struct client *c, struct worker *w, bool *ret_again,
     if (rc == RC_OK)
         rc = ask(c, w, &rq, deadline, NULL, ret_again, e);
     worker_pin_end(w);
-    if (rc != RC_OK)
+    if (rc == RC_OK)
+        c->served = true;
+    else
         worker_end(w, true);
     return rc;
 }

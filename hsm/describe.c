@@ -124,6 +124,13 @@ static bool key_sound(struct proto_key *k)
            k->point_len <= sizeof k->point;
 }
 
+static int by_label(const void *a, const void *b)
+{
+    const struct proto_ref *x = &((const struct proto_key *)a)->ref, *y = &((const struct proto_key *)b)->ref;
+    int order = strcmp(x->label, y->label);
+    return order ? order : memcmp(x->id, y->id, sizeof x->id);
+}
+
 enum rc keys_read(struct client *c, struct proto_key **ret, size_t *ret_n, struct err *e)
 {
     struct bytes body = BYTES_INIT;
@@ -141,6 +148,7 @@ enum rc keys_read(struct client *c, struct proto_key **ret, size_t *ret_n, struc
             goto out;
         }
     }
+    qsort(keys, n, sizeof *keys, by_label); /* a token's own order changes from day to day */
     *ret = keys;
     *ret_n = n;
     keys = NULL;

@@ -136,6 +136,16 @@ enum rc token_init(const char *module, const char *label, const char *so_pin_sou
 
 /* --- what is there */
 
+/* Free ones last. */
+static int by_label(const void *a, const void *b)
+{
+    const struct token_info *x = a, *y = b;
+    if (x->initialised != y->initialised)
+        return x->initialised ? -1 : 1;
+    int order = strcmp(x->label, y->label);
+    return order ? order : strcmp(x->serial, y->serial);
+}
+
 enum rc token_list(const char *uri, struct token_info **ret, size_t *ret_n, struct err *e)
 {
     struct uri u = {.token = NULL};
@@ -158,6 +168,7 @@ enum rc token_list(const char *uri, struct token_info **ret, size_t *ret_n, stru
             memcpy(&t, body.p + i * sizeof t, sizeof t);
             token_info_from(&t, &list[i]);
         }
+        qsort(list, n, sizeof *list, by_label);
         *ret = list;
         *ret_n = n;
     }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "sign/evp.h"
 #include "verbs.h"
 
 static const struct cli_verb verbs[] = {
@@ -14,5 +15,6 @@ static const struct cli_tool tool = {"keymill-hsm", "tokens and the keys in them
 
 int main(int argc, char **argv)
 {
+    evp_ignore_config();
     return cli_main(&tool, argc, argv);
 }

@@ -3,10 +3,14 @@
 #include "hsm/token.h"
 #include "station_cmd.h"
 
-#define HOME_OPTION {"home", CLI_TEXT, "DIR", true, "the station's home directory"}
+#define HOME_OPTION                                                                                          \
+    {                                                                                                        \
+        "home", CLI_TEXT, "DIR", true, "the station's home directory"                                        \
+    }
 
 /* What every verb on the line begins with. */
-static enum rc open_station(const struct cli_args *a, struct keystore **ret_keys, struct station **ret, struct err *e)
+static enum rc open_station(const struct cli_args *a, struct keystore **ret_keys, struct station **ret,
+                            struct err *e)
 {
     enum rc rc = station_keys(cli_text(a, "home"), ret_keys, e);
 
@@ -61,13 +65,16 @@ enum rc cmd_next(const struct cli_args *a, struct out *o, struct err *e)
     if (rc == RC_OK) {
         out_str(o, "id", id);
         out_str(o, "folder", cli_text(a, "out"));
-        out_note(o, "key.pem is this device's private key in the clear: flash it, remove it, then say good or scrap.");
+        out_note(
+            o,
+            "key.pem is this device's private key in the clear: flash it, remove it, then say good or scrap.");
     }
     shut_station(keys, s);
     return rc;
 }
 
-static enum rc finish(const struct cli_args *a, enum device_state state, const char *reason, struct out *o, struct err *e)
+static enum rc finish(const struct cli_args *a, enum device_state state, const char *reason, struct out *o,
+                      struct err *e)
 {
     struct keystore *keys = NULL;
     struct station *s = NULL;
@@ -132,6 +139,10 @@ enum rc cmd_close(const struct cli_args *a, struct out *o, struct err *e)
         out_hex(o, "manifest_sha256", (struct span){c.manifest_sha256, SHA256_LEN});
         out_hex(o, "journal_head", (struct span){c.journal_after, SHA256_LEN});
         out_time(o, "signed", c.issued);
+        out_note(
+            o,
+            "Send both files to the office, and keep the journal head: it shows a journal that was set back "
+            "later. More devices than these cannot be made: the batch holds exactly the ordered ones.");
     }
     shut_station(keys, s);
     return rc;

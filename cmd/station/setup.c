@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include "factory/station.h"
 #include "hsm/token.h"
 #include "station_cmd.h"
@@ -20,7 +22,10 @@ enum rc cmd_init(const struct cli_args *a, struct out *o, struct err *e)
     if (rc == RC_OK) {
         out_str(o, "home", cli_text(a, "home"));
         out_bool(o, "new", is_new);
-        out_note(o, "Next: have manifest.csr certified (profile station-manifest), then import the certificate.");
+        if (is_new)
+            out_note(
+                o,
+                "Next: have manifest.csr certified (profile station-manifest), then import the certificate.");
     }
     tokens_close(keys);
     return rc;
@@ -41,10 +46,14 @@ enum rc cmd_import(const struct cli_args *a, struct out *o, struct err *e)
     enum rc rc = station_keys(cli_text(a, "home"), &keys, e);
 
     if (rc == RC_OK)
-        rc = station_import(cli_text(a, "home"), keys, cli_text(a, "cert"), cli_text(a, "chain"), &role, &is_new, e);
+        rc = station_import(cli_text(a, "home"), keys, cli_text(a, "cert"), cli_text(a, "chain"), &role,
+                            &is_new, e);
     if (rc == RC_OK) {
         out_str(o, "role", role);
         out_bool(o, "new", is_new);
+        if (is_new && strcmp(role, "station-manifest") == 0)
+            out_note(o,
+                     "Next: have seal.csr certified (profile station-seal), then import that certificate.");
     }
     tokens_close(keys);
     return rc;

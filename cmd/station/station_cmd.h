@@ -19,7 +19,7 @@ enum rc cmd_good(const struct cli_args *a, struct out *o, struct err *e);
 enum rc cmd_scrap(const struct cli_args *a, struct out *o, struct err *e);
 enum rc cmd_close(const struct cli_args *a, struct out *o, struct err *e);
 
-extern const struct cli_option init_options[], import_options[], accept_options[], next_options[], good_options[], scrap_options[],
-    close_options[];
+extern const struct cli_option init_options[], import_options[], accept_options[], next_options[],
+    good_options[], scrap_options[], close_options[];
 
 #endif

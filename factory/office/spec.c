@@ -50,7 +50,8 @@ static void read_ids(struct doc_map *m, struct id_block *ret)
 {
     struct doc_map ids;
     doc_sub(m, "ids", &ids);
-    read_text(&ids, "prefix", ret->prefix, sizeof(ret->prefix));
+    if (doc_has(&ids, "prefix"))
+        read_text(&ids, "prefix", ret->prefix, sizeof(ret->prefix));
     ret->digits = (int)doc_int(&ids, "digits", 1, 18);
     ret->first = (uint64_t)doc_int_or(&ids, "first", 0, INT64_MAX, 1);
     ret->count = (uint64_t)doc_int(&ids, "count", 1, ORDER_QUANTITY_MAX);

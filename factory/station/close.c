@@ -1,15 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/file.h"
-#include "base/text.h"
 #include "factory/signed.h"
 #include "factory/station/internal.h"
 #include "x509/cert.h"
+
+/* Where the two files of a closed order are. */
+struct pair {
+    char *manifest, *checkpoint;
+};
+
+static struct pair pair_in(const char *dir, const char *order)
+{
+    return (struct pair){mem_printf("%s/%s.manifest.jsonl", dir, order),
+                         mem_printf("%s/%s.checkpoint", dir, order)};
+}
+
+static void pair_free(struct pair *p)
+{
+    free(p->manifest);
+    free(p->checkpoint);
+}
+
+/* ---- what must hold ---- */
 
 static enum rc all_finished(const struct job *j, struct err *e)
 {
@@ -24,19 +40,38 @@ static enum rc all_finished(const struct job *j, struct err *e)
     if (open == 0)
         return RC_OK;
     id_block_id(&j->me.ids, first, id);
-    return err_set(
-        e, RC_CONFLICT, "station.unfinished",
-        "order '%s': %" PRIu64
-        " delivered devices are neither good nor scrapped (the first is '%s'); finish them, then close",
-        j->order.id, open, id);
+    return err_set(e, RC_CONFLICT, "station.unfinished",
+                   "order '%s': %" PRIu64
+                   " delivered devices are neither good nor scrapped, the first is '%s'; "
+                   "say good or scrap for each (next --id delivers it again), then close",
+                   j->order.id, open, id);
 }
 
-static enum rc add_line(const struct job *j, uint64_t i, const struct batch_device *d,
-                        struct manifest_writer *w, struct err *e)
+/* Before anything is signed: the files can be put there, and stand in nobody's way. */
+static enum rc check_out(const char *out, const struct pair *files, struct err *e)
+{
+    enum rc rc = folder_usable(out, e);
+
+    if (rc == RC_OK && (file_exists(files->manifest) || file_exists(files->checkpoint)))
+        rc = err_set(
+            e, RC_CONFLICT, "station.out-used",
+            "'%s' holds a manifest or checkpoint of an order of this name already; use another folder", out);
+    return rc;
+}
+
+/* ---- the manifest ---- */
+
+struct writing {
+    const struct job *job;
+    struct manifest_writer *writer;
+};
+
+static enum rc add_line(void *arg, uint64_t i, uint64_t offset, const struct batch_device *d, struct err *e)
 {
     static const enum device_state states[] = {
         [SLOT_UNUSED] = STATE_UNUSED, [SLOT_GOOD] = STATE_GOOD, [SLOT_SCRAPPED] = STATE_SCRAPPED};
-    const struct slot *slot = &j->slots[i];
+    const struct writing *w = arg;
+    const struct slot *slot = &w->job->slots[i];
     struct manifest_line l = {.state = states[slot->state],
                               .cert = d->cert,
                               .delivered = slot->delivered,
@@ -44,16 +79,17 @@ static enum rc add_line(const struct job *j, uint64_t i, const struct batch_devi
     struct cert *c = NULL;
     enum rc rc = cert_parse(d->id, bytes_span(&d->cert), &c, e);
 
+    (void)offset;
     if (rc != RC_OK)
         return rc;
-    strncpy(l.id, d->id, DEVICE_ID_MAX);
+    memcpy(l.id, d->id, sizeof l.id);
     if (slot->reason != NULL)
-        strncpy(l.reason, slot->reason, sizeof l.reason - 1);
+        memcpy(l.reason, slot->reason, strnlen(slot->reason, sizeof l.reason - 1));
     memcpy(l.cert_sha256, c->sha256, SHA256_LEN);
     sha256(c->spki, l.spki_sha256);
     l.not_before = c->not_before;
     l.not_after = c->not_after;
-    rc = manifest_add(w, &l, e);
+    rc = manifest_add(w->writer, &l, e);
     cert_free(c);
     return rc;
 }
@@ -61,39 +97,19 @@ static enum rc add_line(const struct job *j, uint64_t i, const struct batch_devi
 static enum rc add_lines(const struct station *s, const struct job *j, struct manifest_writer *w,
                          struct err *e)
 {
-    char *path = job_path(s, j->order.id, "batch/devices.jsonl");
-    FILE *f = fopen(path, "re");
-    char *line = NULL;
-    size_t cap = 0;
-    ssize_t n;
-    uint64_t i = 0;
-    enum rc rc = RC_OK;
+    struct writing writing = {j, w};
+    struct batch_view v = {0};
+    char *dir = job_path(s, j->order.id, "batch");
+    enum rc rc = batch_view_stored(s, j, &v, e);
 
-    if (f == NULL)
-        rc = err_sys(e, "file.read", "cannot open '%s'", path);
-    while (rc == RC_OK && i < j->me.quantity && (n = getline(&line, &cap, f)) > 0) {
-        struct batch_device d = {0};
-        char id[DEVICE_ID_MAX + 1];
-
-        rc = batch_line_decode(path, (int64_t)i + 1, (struct span){(const uint8_t *)line, (size_t)n - 1}, &d,
-                               e);
-        id_block_id(&j->me.ids, i, id);
-        if (rc == RC_OK && strcmp(d.id, id) != 0)
+    if (rc == RC_OK) {
+        rc = devices_each(j, &v.batch, dir, add_line, &writing, e);
+        if (rc == RC_INPUT)
             rc =
-                err_set(e, RC_INPUT, "batch.id",
-                        "'%s' line %" PRIu64 ": '%s' stands where the order has '%s'", path, i + 1, d.id, id);
-        if (rc == RC_OK)
-            rc = add_line(j, i, &d, w, e);
-        batch_device_fini(&d);
-        i++;
+                err_prefix(e, "run 'keymill-station accept' with the batch of order '%s' again", j->order.id);
     }
-    if (rc == RC_OK && i != j->me.quantity)
-        rc = err_set(e, RC_INPUT, "station.batch-lost",
-                     "'%s' ends after %" PRIu64 " lines; accept the batch again", path, i);
-    if (f != NULL)
-        fclose(f);
-    free(line);
-    free(path);
+    batch_view_fini(&v);
+    free(dir);
     return rc;
 }
 
@@ -119,76 +135,125 @@ static enum rc write_manifest(const struct station *s, const struct job *j, cons
     return manifest_end(w, ret, e);
 }
 
-static enum rc sign_checkpoint(struct station *s, const struct job *j, struct checkpoint *c, const char *path,
-                               char hex[static 65], struct err *e)
+/* ---- the checkpoint ---- */
+
+/* Signs what the manifest's writer found, with the journal's heads. ret_sha256: of the file. */
+static enum rc sign_checkpoint(const struct station *s, const struct job *j, int64_t now, const char *path,
+                               struct checkpoint *c, uint8_t ret_sha256[static SHA256_LEN], struct err *e)
 {
     struct bytes json = BYTES_INIT, der = BYTES_INIT;
     struct signer *manifest = NULL;
-    uint8_t hash[SHA256_LEN];
-    enum rc rc;
+    struct cms_chain chain;
+    enum rc rc = s->keys->ops->find(s->keys, s->config.manifest_key, KEY_SIGN, &manifest, e);
 
-    memcpy(c->order, j->order.id, sizeof c->order);
-    memcpy(c->order_sha256, j->order.sha256, SHA256_LEN);
-    memcpy(c->station, j->me.name, sizeof c->station);
-    c->issued = clock_now();
+    c->issued = now;
     memcpy(c->journal_before, j->journal_before, SHA256_LEN);
     journal_head(s->journal, c->journal_after, &c->journal_records);
     checkpoint_encode(c, &json);
-    rc = s->keys->ops->find(s->keys, s->config.manifest_key, KEY_SIGN, &manifest, e);
+    chain_behind(s->manifest, &s->chain, &chain);
     if (rc == RC_OK)
-        rc = signed_make(manifest, &s->chain, bytes_span(&json), c->issued, &der, e);
+        rc = signed_make(manifest, &chain, bytes_span(&json), c->issued, &der, e);
     if (rc == RC_OK)
         rc = file_publish(path, 0600, bytes_span(&der), e);
-    sha256(bytes_span(&der), hash);
-    hex_encode((struct span){hash, SHA256_LEN}, hex);
+    sha256(bytes_span(&der), ret_sha256);
     signer_free(manifest);
     bytes_free(&json);
     bytes_free(&der);
     return rc;
 }
 
+static enum rc not_ours(const char *path, struct err *e)
+{
+    return err_set(
+        e, RC_INPUT, "station.closed-changed",
+        "'%s' is not the file that was written when the order was closed; put that one back from a "
+        "copy",
+        path);
+}
+
 /* An order that was closed before: its checkpoint is read back, so that closing again reports and copies the
  * same. */
-static enum rc read_back(const struct job *j, const char *path, struct checkpoint *ret, struct err *e)
+static enum rc read_back(const struct job *j, const struct pair *files, struct checkpoint *ret, struct err *e)
 {
     struct bytes der = BYTES_INIT;
     struct signed_doc doc = {0};
-    char hex[2 * SHA256_LEN + 1];
-    enum rc rc = file_read(path, FILE_DOC_MAX, &der, e);
+    uint8_t hash[SHA256_LEN];
+    enum rc rc = file_read(files->checkpoint, FILE_DOC_MAX, &der, e);
 
+    sha256(bytes_span(&der), hash);
+    if (rc == RC_OK && memcmp(hash, j->checkpoint_sha256, SHA256_LEN) != 0)
+        rc = not_ours(files->checkpoint, e);
     if (rc == RC_OK)
-        rc = signed_peek(path, bytes_span(&der), &doc, e);
-    if (rc == RC_OK) {
-        hex_encode((struct span){doc.sha256, SHA256_LEN}, hex);
-        if (strcmp(hex, j->close_detail) != 0)
-            rc = err_set(e, RC_INPUT, "station.checkpoint-changed",
-                         "'%s' is not the checkpoint that the journal names", path);
-    }
+        rc = signed_peek(files->checkpoint, bytes_span(&der), &doc, e);
     if (rc == RC_OK)
-        rc = checkpoint_decode(path, bytes_span(&doc.content), ret, e);
+        rc = checkpoint_decode(files->checkpoint, bytes_span(&doc.content), ret, e);
+    if (rc == RC_OK)
+        rc = sha256_file(files->manifest, hash, e);
+    if (rc == RC_OK && memcmp(hash, ret->manifest_sha256, SHA256_LEN) != 0)
+        rc = not_ours(files->manifest, e);
     signed_free(&doc);
     bytes_free(&der);
     return rc;
 }
 
-static enum rc close_job(struct station *s, struct job *j, const char *manifest, const char *checkpoint,
-                         struct checkpoint *ret, struct err *e)
+/* ---- closing ---- */
+
+/* Both files are in the home before the record that makes them the order's end, and leave it after. */
+static enum rc close_job(struct station *s, struct job *j, const struct pair *files, struct checkpoint *ret,
+                         struct err *e)
 {
+    uint8_t hash[SHA256_LEN];
     char hex[2 * SHA256_LEN + 1];
+    int64_t now = 0;
+    enum rc rc = all_finished(j, e);
+
+    if (rc == RC_OK)
+        rc = station_clock_gate(s, &j->order, &now, e);
+    if (rc == RC_OK)
+        rc = station_judge(&s->config, "manifest.pem", s->manifest, &s->chain, ROLE_STATION_MANIFEST, e);
+    if (rc == RC_OK)
+        rc = write_manifest(s, j, files->manifest, ret, e);
+    if (rc == RC_OK)
+        rc = sign_checkpoint(s, j, now, files->checkpoint, ret, hash, e);
+    if (rc == RC_OK) {
+        hex_encode((struct span){hash, SHA256_LEN}, hex);
+        rc = station_record(s, &j->order, "close", NULL, hex, e);
+    }
+    return rc;
+}
+
+static enum rc copy_out(const struct pair *from, const struct pair *to, struct err *e)
+{
+    enum rc rc = file_copy_create(from->manifest, to->manifest, 0644, e);
+
+    if (rc == RC_OK)
+        rc = file_copy_create(from->checkpoint, to->checkpoint, 0644, e);
+    if (rc != RC_OK)
+        rc = err_prefix(e, "the order is closed, but its files are not all written; run close again");
+    return rc;
+}
+
+static enum rc close_into(struct station *s, struct job *j, const char *out, struct checkpoint *ret,
+                          struct err *e)
+{
+    char *dir = job_path(s, j->order.id, "");
+    struct pair inside = pair_in(dir, j->order.id), outside = pair_in(out, j->order.id);
     enum rc rc;
 
-    if (j->closed)
-        return read_back(j, checkpoint, ret, e);
-    if (!j->has_batch)
-        return err_set(e, RC_CONFLICT, "station.no-batch",
-                       "the sealed batch of order '%s' was not accepted yet", j->order.id);
-    rc = all_finished(j, e);
+    if (j->closed) {
+        rc = read_back(j, &inside, ret, e);
+        if (rc == RC_OK)
+            rc = folder_usable(out, e);
+    } else {
+        rc = check_out(out, &outside, e);
+        if (rc == RC_OK)
+            rc = close_job(s, j, &inside, ret, e);
+    }
     if (rc == RC_OK)
-        rc = write_manifest(s, j, manifest, ret, e);
-    if (rc == RC_OK)
-        rc = sign_checkpoint(s, j, ret, checkpoint, hex, e);
-    if (rc == RC_OK)
-        rc = station_record(s, "close", j->order.id, NULL, hex, e);
+        rc = copy_out(&inside, &outside, e);
+    pair_free(&inside);
+    pair_free(&outside);
+    free(dir);
     return rc;
 }
 
@@ -197,29 +262,11 @@ enum rc station_close(struct station *s, const char *order, const char *out, str
 {
     struct job *j = NULL;
     struct checkpoint c = {0};
-    char *names[2], *inside[2] = {NULL, NULL};
     enum rc rc = station_find_job(s, order, &j, e);
 
-    names[0] = mem_printf("%s.manifest.jsonl", order);
-    names[1] = mem_printf("%s.checkpoint", order);
-    if (rc == RC_OK) {
-        inside[0] = job_path(s, order, names[0]);
-        inside[1] = job_path(s, order, names[1]);
-        rc = close_job(s, j, inside[0], inside[1], &c, e);
-    }
     if (rc == RC_OK)
-        rc = dir_make(out, 0700, e);
-    for (size_t i = 0; rc == RC_OK && i < 2; i++) {
-        char *to = path_join(out, names[i]);
-
-        rc = file_copy_create(inside[i], to, 0644, e);
-        free(to);
-    }
+        rc = close_into(s, j, out, &c, e);
     if (rc == RC_OK)
         *ret = c;
-    for (size_t i = 0; i < 2; i++) {
-        free(names[i]);
-        free(inside[i]);
-    }
     return rc;
 }

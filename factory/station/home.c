@@ -56,13 +56,24 @@ static enum rc keep_public_key(const char *home, const char *file, const struct 
     if (rc == RC_CONFLICT)
         rc = err_set(
             e, RC_CONFLICT, "station.key-changed",
-            "the token's key '%s' is not the one this station was made with ('%s'); find the right token, or start with a new home",
+            "the token's key '%s' is not the one this station was made with ('%s'); insert the right token, or start with a new home",
             s->name, path);
     bytes_free(&pem);
     free(path);
     return rc;
 }
 
+static enum rc make_key(const char *home, const char *file, struct keystore *keys, const char *uri,
+                        const struct alg *alg, enum key_usage usage, struct signer **ret, struct err *e)
+{
+    enum rc rc = find_or_generate(keys, uri, alg, usage, ret, e);
+
+    if (rc == RC_OK)
+        rc = keep_public_key(home, file, *ret, e);
+    return rc;
+}
+
+/* Once written, a request stays as it is: the same key signed again would make another file. */
 static enum rc write_manifest_request(const char *home, const struct station_config *c,
                                       struct signer *manifest, bool *ret_new, struct err *e)
 {
@@ -71,16 +82,32 @@ static enum rc write_manifest_request(const char *home, const struct station_con
     enum rc rc = RC_OK;
 
     *ret_new = !file_exists(path);
-    if (*ret_new) {
+    if (*ret_new)
         rc = csr_make(manifest, bytes_span(&c->subject), &der, e);
-        if (rc == RC_OK) {
-            pem_encode("CERTIFICATE REQUEST", bytes_span(&der), &pem);
-            rc = file_create(path, 0644, bytes_span(&pem), e);
-        }
+    if (*ret_new && rc == RC_OK) {
+        pem_encode("CERTIFICATE REQUEST", bytes_span(&der), &pem);
+        rc = file_create(path, 0644, bytes_span(&pem), e);
     }
     bytes_free(&der);
     bytes_free(&pem);
     free(path);
+    return rc;
+}
+
+static enum rc init_locked(const char *home, const char *config_path, const struct station_config *c,
+                           struct keystore *keys, bool *ret_new, struct err *e)
+{
+    struct signer *manifest = NULL, *seal = NULL;
+    enum rc rc = keep_config(home, config_path, e);
+
+    if (rc == RC_OK)
+        rc = make_key(home, "manifest.pub", keys, c->manifest_key, c->alg, KEY_SIGN, &manifest, e);
+    if (rc == RC_OK)
+        rc = make_key(home, "seal.pub", keys, c->seal_key, c->alg, KEY_DERIVE, &seal, e);
+    if (rc == RC_OK)
+        rc = write_manifest_request(home, c, manifest, ret_new, e);
+    signer_free(manifest);
+    signer_free(seal);
     return rc;
 }
 
@@ -89,7 +116,6 @@ enum rc station_init(const char *home, const char *config_path, struct keystore 
 {
     struct station_config c = {0};
     struct lock *lock = NULL;
-    struct signer *manifest = NULL, *seal = NULL;
     char *lock_path = station_path(home, "lock");
     bool is_new = false;
     enum rc rc = station_config_read(config_path, &c, e);
@@ -99,21 +125,9 @@ enum rc station_init(const char *home, const char *config_path, struct keystore 
     if (rc == RC_OK)
         rc = lock_take(lock_path, STATION_LOCK_WAIT_MS, &lock, e);
     if (rc == RC_OK)
-        rc = keep_config(home, config_path, e);
-    if (rc == RC_OK)
-        rc = find_or_generate(keys, c.manifest_key, c.alg, KEY_SIGN, &manifest, e);
-    if (rc == RC_OK)
-        rc = keep_public_key(home, "manifest.pub", manifest, e);
-    if (rc == RC_OK)
-        rc = find_or_generate(keys, c.seal_key, c.alg, KEY_DERIVE, &seal, e);
-    if (rc == RC_OK)
-        rc = keep_public_key(home, "seal.pub", seal, e);
-    if (rc == RC_OK)
-        rc = write_manifest_request(home, &c, manifest, &is_new, e);
+        rc = init_locked(home, config_path, &c, keys, &is_new, e);
     if (rc == RC_OK)
         *ret_new = is_new;
-    signer_free(manifest);
-    signer_free(seal);
     lock_drop(lock);
     free(lock_path);
     station_config_fini(&c);

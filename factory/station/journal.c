@@ -18,8 +18,8 @@
 /* The end of every line: ,"sum":"<64 hex digits>"} */
 #define SUM_FORMAT ",\"sum\":\"%s\"}"
 enum {
-    JOURNAL_LINE_MAX = 4096,                /* octets of a record */
-    HASH_TEXT = 2 * SHA256_LEN + 1,         /* octets of a hash in hex with its NUL */
+    JOURNAL_LINE_MAX = 4096,                         /* octets of a record */
+    HASH_TEXT = 2 * SHA256_LEN + 1,                  /* octets of a hash in hex with its NUL */
     SUM_LEN = sizeof SUM_FORMAT - 3 + HASH_TEXT - 1, /* octets of that end: without NUL and "%s" */
 };
 
@@ -172,9 +172,10 @@ static enum rc journal_replay(struct journal *j, FILE *f, journal_reader *record
 static enum rc settle(struct journal *j, struct err *e)
 {
     char *dir = path_dir(j->path);
+    off_t end = lseek(j->fd, 0, SEEK_END);
     enum rc rc = RC_OK;
 
-    if (ftruncate(j->fd, j->size) != 0 || fsync(j->fd) != 0)
+    if (end < 0 || (end > j->size && ftruncate(j->fd, j->size) != 0) || fsync(j->fd) != 0)
         rc = err_sys(e, "journal.open", "cannot make '%s' durable", j->path);
     if (rc == RC_OK)
         rc = dir_sync(dir, e);
@@ -182,7 +183,7 @@ static enum rc settle(struct journal *j, struct err *e)
     return rc;
 }
 
-/* A stream of its own, so that reading ahead does not matter to what is appended. */
+/* For reading; closing it leaves fd open. */
 static FILE *reader(int fd)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -98,24 +98,20 @@ static enum rc sign(const struct ca *ca, struct cert_job *job, struct span tbs, 
 enum rc certify(struct ca *ca, struct cert_job *job, struct err *e)
 {
     struct bytes tbs = BYTES_INIT;
-    char *subject = NULL;
     enum rc rc = serial_new(job->serial, e);
-    if (rc == RC_OK)
-        rc = tbs_encode(ca, job, &tbs, e);
+    if (rc == RC_OK && tbs_encode(ca, job, &tbs, e) != RC_OK) {
+        char *subject = name_text(job->subject);
+        rc = err_prefix(e, "cannot issue '%s'", subject);
+        free(subject);
+    }
     if (rc == RC_OK) {
         struct lint_subject lint = {bytes_span(&tbs), ca->cert, job->profile};
         rc = lint_tbs(&lint, e);
     }
-    if (rc != RC_OK) {
-        subject = name_text(job->subject);
-        err_prefix(e, "cannot issue '%s'", subject);
-        goto out;
-    }
-    rc = reserve(ca, job, e);
+    if (rc == RC_OK)
+        rc = reserve(ca, job, e);
     if (rc == RC_OK)
         rc = sign(ca, job, bytes_span(&tbs), e);
-out:
-    free(subject);
     bytes_free(&tbs);
     return rc;
 }

@@ -9,10 +9,7 @@
 #include "sign/alg.h"
 #include "x509/name.h"
 
-enum {
-    VALIDITY_DAYS_MAX = 36525, /* a hundred years */
-    CRL_DAYS_MAX = 3650,
-};
+enum { CRL_DAYS_MAX = 3650 };
 
 /* Most significant first, as directories and most software print them. */
 static const char *const name_types[] = {"C", "ST", "L", "O", "OU", "serialNumber", "CN"};
@@ -49,7 +46,7 @@ static void read_kind(struct doc_map *m, struct ca_config *c)
     if (c->has_trust)
         doc_hex(m, "trust", c->trust, sizeof(c->trust));
     else
-        c->validity_days = doc_int(m, "validity-days", 1, VALIDITY_DAYS_MAX);
+        c->validity_days = doc_int(m, "validity-days", 1, DAYS_MAX);
     if (c->has_trust && doc_has(m, "validity-days"))
         doc_fail(m, "validity-days", "ca.config",
                  "only a root sets its own validity; a CA under '%s' gets it from the root", "trust");

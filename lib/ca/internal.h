@@ -13,6 +13,7 @@ struct lock;
 
 enum {
     DAY = 86400,         /* seconds */
+    DAYS_MAX = 36525,    /* a century: the longest validity that is not a mistake */
     LOCK_WAIT_MS = 5000, /* how long a command waits for another one in the same home */
     SIGN_CHUNK = 64,     /* digests handed to the signer at a time: one message to the token worker */
 };

@@ -218,6 +218,9 @@ static enum rc issue_sign(struct ca *ca, const struct ca_issue *in, const struct
     if (days <= 0)
         return err_set(e, RC_INPUT, "ca.days",
                        "profile '%s' has no validity of its own; give one with '--days'", in->profile);
+    if (days > DAYS_MAX)
+        return err_set(e, RC_INPUT, "ca.days", "validity '%lld' days: at most %d are possible",
+                       (long long)days, (int)DAYS_MAX);
     struct cert_job job = {
         .profile = i->profile,
         .subject = bytes_span(&i->subject),

@@ -114,7 +114,7 @@ void help_verb(const struct cli_tool *tool, const struct cli_verb *verb, struct 
     size_t column = 4 + widest_option(cli_common, widest_option(verb->options, 0));
     put_option_rows(ret, verb->options, column);
     put_option_rows(ret, cli_common, column);
-    bytes_add_str(ret, "\nexit codes: see keymill(7)\n");
+    bytes_add_str(ret, "\nexit codes: see keymill(1)\n");
 }
 
 static bool listed(const struct cli_verb *v, const char *group)
@@ -139,5 +139,5 @@ void help_tool(const struct cli_tool *tool, const char *group, struct bytes *ret
     }
     bytes_printf(ret, "\n'%s COMMAND -h' shows the options of a command, '%s --version' the version\n",
                  tool->name, tool->name);
-    bytes_add_str(ret, "exit codes: see keymill(7)\n");
+    bytes_add_str(ret, "exit codes: see keymill(1)\n");
 }

@@ -38,26 +38,29 @@ struct cms_signed {
     struct cms_chain chain; /* certs[0]: the signer's */
     int64_t signing_time;   /* 0 when absent */
 };
-/* RC_INPUT sign.cms: not DER, trailing octets, not SignedData, no or more than one signer, no content, bad
- * signature, too many certificates. */
+/* RC_INPUT sign.cms: not DER, trailing octets, not SignedData, no or more than one signer, no content, no
+ * signed attributes, a key that is no row of alg.h or another digest than its row's, bad signature, too many
+ * certificates. *ret is overwritten; its chain holds the other certificates in no order. */
 NODISCARD enum rc cms_verify(const char *name, struct span der, struct cms_signed *ret, struct err *e);
 void cms_signed_free(struct cms_signed *c);
 
-/* The same with the content beside the file instead of in it (RFC 5652 5.2). "openssl cms -verify -content FILE" opens it. On verifying, a file that holds content of
- * its own is refused, and ret->content is a copy of content. */
-NODISCARD enum rc cms_sign_detached(struct signer *s, const struct cms_chain *chain, struct span content, int64_t at, struct bytes *ret,
-                                    struct err *e);
-NODISCARD enum rc cms_verify_detached(const char *name, struct span der, struct span content, struct cms_signed *ret, struct err *e);
+/* The same with the content beside the file instead of in it (RFC 5652 5.2). "openssl cms -verify -content
+ * FILE" opens it. On verifying, a file that holds content of its own is refused, and ret->content is a copy
+ * of content. */
+NODISCARD enum rc cms_sign_detached(struct signer *s, const struct cms_chain *chain, struct span content,
+                                    int64_t at, struct bytes *ret, struct err *e);
+NODISCARD enum rc cms_verify_detached(const char *name, struct span der, struct span content,
+                                      struct cms_signed *ret, struct err *e);
 
 /*
  * AuthEnvelopedData (RFC 5083, RFC 5084 AES-256-GCM) for one recipient: ephemeral-static ECDH (RFC 5753) with
  * the X9.63 KDF over SHA-256 and AES-256 key wrap. recipient is a certificate's DER. Opens with "openssl cms
- * -decrypt". ret is appended to.
+ * -decrypt". ret is appended to. RC_INPUT sign.cms-seal, sign.key-type, sign.key-point.
  */
 NODISCARD enum rc cms_seal(struct span recipient, const struct secret *content, struct bytes *ret,
                            struct err *e);
-/* Opens with a derive key and its certificate. RC_INPUT sign.cms-open. Anything but AES-256-GCM is refused.
- */
+/* Opens with a derive key and its certificate. RC_INPUT sign.cms-open. Anything but AES-256-GCM with a tag of
+ * 16 octets and a KDF of at least SHA-256 is refused, and so is what stands behind the structure. */
 NODISCARD enum rc cms_open(struct signer *s, struct span recipient, struct span der, struct secret **ret,
                            struct err *e);
 

@@ -48,6 +48,12 @@ const struct crypto *crypto(void)
     return &shared;
 }
 
+void evp_ignore_config(void)
+{
+    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1)
+        bug("libcrypto: cannot be initialised");
+}
+
 OSSL_LIB_CTX *evp_context(void)
 {
     return crypto()->ctx;
@@ -124,7 +130,9 @@ enum rc err_ossl(struct err *e, enum rc rc, const char *key, const char *fmt, ..
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    if (queue_take(reason, sizeof(reason)) && provider_error(e))
+    if (queue_take(reason, sizeof(reason))) {
+        provider_error(e);
         return err_prefix(e, "%s", text);
+    }
     return err_set(e, rc, key, "%s%s", text, reason);
 }

@@ -20,8 +20,9 @@ NODISCARD enum rc jwe_open_dir(const struct secret *key, struct span jwe, struct
                                struct secret **ret, struct err *e);
 
 /*
- * "ECDH-ES" (RFC 7518 4.6, Concat KDF) to a derive key's SPKI; the header holds alg, enc, epk and kid, in this order, and any JOSE library reads it. Opened
- * is what jwe_seal_ecdh wrote: another order of members, another member or another kid is RC_INPUT sign.jwe.
+ * "ECDH-ES" (RFC 7518 4.6, Concat KDF) to a derive key's SPKI; the header holds alg, enc, epk and kid, in
+ * this order, and any JOSE library reads it. Opened is what jwe_seal_ecdh wrote: another order of members,
+ * another member or another kid is RC_INPUT sign.jwe.
  */
 NODISCARD enum rc jwe_seal_ecdh(struct span spki, const char *kid, const struct secret *content,
                                 struct bytes *ret, struct err *e);

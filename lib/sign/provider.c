@@ -79,7 +79,6 @@ int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const
 
 enum { REASON_SIGNER = 1 };
 static _Thread_local struct err failure;
-static _Thread_local bool failed;
 static int error_lib;
 
 static void error_lib_make(void)
@@ -98,7 +97,6 @@ static int error_lib_number(void)
 int provider_fail(const struct err *e)
 {
     failure = *e;
-    failed = true;
     ERR_raise(error_lib_number(), REASON_SIGNER);
     return 0;
 }
@@ -108,11 +106,7 @@ bool provider_raised(unsigned long code)
     return ERR_GET_LIB(code) == error_lib_number();
 }
 
-bool provider_error(struct err *ret)
+void provider_error(struct err *ret)
 {
-    if (!failed)
-        return false;
     *ret = failure;
-    failed = false;
-    return true;
 }

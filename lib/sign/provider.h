@@ -39,6 +39,6 @@ struct span provider_key_point(const struct provider_key *k);
  * libcrypto's error queue, and err_ossl brings both together again. Returns 0, libcrypto's "failed". */
 int provider_fail(const struct err *e);
 bool provider_raised(unsigned long code); /* this queue entry is such a mark */
-bool provider_error(struct err *ret);     /* takes the kept failure; false when there is none */
+void provider_error(struct err *ret);     /* the failure behind it */
 
 #endif

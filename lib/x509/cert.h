@@ -45,7 +45,8 @@ NODISCARD enum rc cert_parse(const char *name, struct span der, struct cert **re
 void cert_free(struct cert *c); /* NULL is allowed */
 /* The first certificate of a PEM or DER file. */
 NODISCARD enum rc cert_read(const char *path, struct cert **ret, struct err *e);
-/* All certificates and CRLs of a PEM file, appended in their order. */
+/* All certificates and CRLs of a PEM file, each parsed, appended in their order; ret is as it was on failure.
+ * RC_INPUT x509.chain: none, too many for the chain, or another PEM block. */
 NODISCARD enum rc chain_read(const char *path, struct cms_chain *ret, struct err *e);
 bool cert_has_eku(const struct cert *c, const char *oid);
 /* The signature of c verifies with the issuer's key and names match octet by octet (RFC 5280 6.1.3 a 1, a 4).

@@ -24,7 +24,8 @@ struct crl_entry {
 /*
  * A v2 CRL written as DER directly: AKI and CRL number; no revokedCertificates at all when n is 0. next is
  * called for each entry (returns false at the end). Signed by s, whose certificate issuer is. ret: DER,
- * appended.
+ * appended. RC_INPUT x509.crl-issuer: not the certificate of s, or not a CA's with cRLSign and SKI; x509.crl:
+ * times, a serial or a reason.
  */
 NODISCARD enum rc crl_make(struct signer *s, const struct cert *issuer, uint64_t number, int64_t this_update,
                            int64_t next_update, bool (*next)(void *arg, struct crl_entry *ret), void *arg,

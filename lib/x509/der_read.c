@@ -48,7 +48,7 @@ enum rc der_next(struct span *in, struct der_value *ret, struct err *e)
 {
     struct span rest = *in;
     uint8_t tag;
-    size_t n;
+    size_t n = 0;
     enum rc rc;
 
     if (rest.n == 0)

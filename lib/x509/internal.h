@@ -138,6 +138,7 @@ NODISCARD enum rc san_check(struct span general_names, struct err *e);
 
 /* ---- names (name.c) ---- */
 
+bool name_is_empty(struct span name); /* of a well-formed Name */
 bool utf8_valid(struct span s, size_t *ret_characters);
 
 #endif

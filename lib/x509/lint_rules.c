@@ -33,11 +33,6 @@ static bool times_readable(const struct lint_view *v)
     return !(v->scan.flaws & FLAW_TIME);
 }
 
-static bool name_is_empty(struct span name)
-{
-    return name.n == 2;
-}
-
 static bool version(const struct lint_view *v)
 {
     return !(v->scan.flaws & FLAW_VERSION);
@@ -304,8 +299,7 @@ const struct lint_rule_info *lint_rules(void)
         {"key-usage-bits", "X.690 11.2.2", "keyUsage has a bit set and no zero bits at its end", ku_bits},
         {"key-usage-ec", "RFC 8813 3", "an EC leaf's key signs or agrees, nothing else", ku_ec_leaf},
         {"eku", "RFC 5280 4.2.1.12", "extendedKeyUsage has exactly the profile's purposes", eku},
-        {"eku-ca", "keymill roles", "no CA has a keymill role, OCSPSigning or anyExtendedKeyUsage",
-         eku_ca},
+        {"eku-ca", "keymill roles", "no CA has a keymill role, OCSPSigning or anyExtendedKeyUsage", eku_ca},
         {"ski", "RFC 5280 4.2.1.2", "the subject key identifier is made as the profile says; a CA has one",
          ski},
         {"aki", "RFC 5280 4.2.1.1",

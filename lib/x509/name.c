@@ -209,6 +209,11 @@ enum rc name_check(struct span name, struct err *e)
     return rc;
 }
 
+bool name_is_empty(struct span name)
+{
+    return name.n == 2;
+}
+
 /* A string type whose octets are UTF-8. */
 static bool is_text(const struct der_value *v)
 {

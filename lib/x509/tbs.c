@@ -204,11 +204,6 @@ static void put_ski(struct der_writer *w, enum ski_method method, struct span sp
     ext_wrap(w, OID_SKI, false, mark);
 }
 
-static bool name_is_empty(struct span name)
-{
-    return name.n == 2;
-}
-
 enum rc tbs_make(const struct tbs_template *t, const struct tbs_subject *s, struct bytes *ret, struct err *e)
 {
     struct der_writer w;

@@ -23,7 +23,8 @@ struct tbs_inputs {
     struct span issuer_key_id; /* for AKI; empty: self-signed, AKI is left out (RFC 5280 4.2.1.1) */
     int64_t not_before, not_after;
 };
-/* The profile must live as long as the template. RC_INPUT x509.validity: ends before it begins, or over the profile's max_days. */
+/* The profile must live as long as the template. RC_INPUT x509.validity: ends before it begins, or over the
+ * profile's max_days. */
 NODISCARD enum rc tbs_template_new(const struct tbs_inputs *in, struct tbs_template **ret, struct err *e);
 void tbs_template_free(struct tbs_template *t);
 

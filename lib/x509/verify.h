@@ -33,10 +33,10 @@ struct trust {
  * Judges chain->certs[0] as a signer in this role at this time: exactly one path leaf, issuer(s), root among
  * chain->certs, each signature, name and key identifier right; every certificate valid at `at`; CAs:
  * basicConstraints, path length, keyCertSign; a CA whose EKU extension lacks the role refuses it; the leaf is
- * no CA, has digitalSignature and the role; issuer and root are as named; no unknown critical extension.
- * Every link's CRL must be among chain->crls, verify, have begun by `at`, and not list the certificate.
- * RC_DENIED verify.root, verify.issuer, verify.role, verify.role-ca, verify.revoked, verify.no-crl,
- * verify.expired; RC_INPUT verify.chain.
+ * no CA, has digitalSignature (ROLE_STATION_SEAL: keyAgreement) and the role; issuer and root are as named;
+ * no unknown critical extension. Every link's CRL must be among chain->crls, verify, have begun by `at`, and
+ * not list the certificate. RC_DENIED verify.root, verify.issuer, verify.role, verify.role-ca,
+ * verify.revoked, verify.no-crl, verify.expired; RC_INPUT verify.chain.
  */
 NODISCARD enum rc verify_role(const char *what, const struct cms_chain *chain, const struct trust *trust,
                               enum role role, int64_t at, struct err *e);

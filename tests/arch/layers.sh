@@ -23,8 +23,8 @@ allowed() {
     cmd/hsm) echo "base cli sign hsm" ;;
     cmd/ca) echo "base cli sign x509 ca hsm" ;;
     cmd/office) echo "base cli sign x509 ca factory hsm" ;;
-    cmd/station) echo "base cli factory hsm" ;;
-    cmd/cloud) echo "base cli cloud" ;;
+    cmd/station) echo "base cli sign factory hsm" ;;
+    cmd/cloud) echo "base cli sign cloud" ;;
     *) return 1 ;;
     esac
 }

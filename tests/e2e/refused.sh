@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# A certificate under the root is not yet a permission: orders signed by the wrong people, all of it made with openssl and software keys, at a real station.
+# A certificate under the root is not yet a permission: orders signed by the wrong people, all of it made with openssl and software keys, at a real station. And the other
+# way round: office, local CA and station under a root that openssl runs, and a lot key opened by openssl.
 . "$(dirname "$0")/../support/sh.sh"
 cd "$T" || exit 1
 arc=2.25.67055011817518250399580807217873608514
@@ -61,10 +62,10 @@ sign device local device.order
 sign manifest online manifest.order
 sign rogue local rogue.order
 sign foreign other foreign.order
-cp -r line7 before
 # The control: the same order by a true office passes role, issuer and path; openssl cannot put CRLs into a CMS file, so it is refused for that alone.
 refused 5 verify.no-crl "an office's order without CRLs" keymill-station accept --home line7 office.order
-refused 5 verify.issuer "an order signed by a device certificate" keymill-station accept --home line7 device.order
+cp -r line7 before
+refused 5 verify.role "an order signed by a device certificate" keymill-station accept --home line7 device.order
 refused 5 verify.role "an order signed by a manifest key" keymill-station accept --home line7 manifest.order
 refused 5 verify.issuer "an order by an office that a local CA minted" keymill-station accept --home line7 rogue.order
 refused 5 verify.issuer "an order by an office of another CA under the root" keymill-station accept --home line7 foreign.order
@@ -74,4 +75,46 @@ refused 5 verify.role "a device's order where the local CA is believed" keymill-
 refused 5 verify.role-ca "a minted office's order where the local CA is believed" keymill-station accept --home line7 rogue.order
 cp before/station.yaml line7/station.yaml
 ok "nothing changed" diff -r -x lock before line7
+
+# --- office and local CA under the foreign root ---
+printf '[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\ncrlnumber=number\ndefault_md=sha256\ndefault_crl_days=30\n[x]\nauthorityKeyIdentifier=keyid\n' >ca.cnf
+: >index.txt
+echo 01 >number
+for ca in root online; do openssl ca -config ca.cnf -gencrl -crlexts x -keyfile $ca.key -cert $ca.pem -out $ca.crl 2>/dev/null; done
+cat online.pem root.pem online.crl root.crl >chain.pem
+for label in office local-ca; do ok "token $label" keymill-hsm init --label $label --so-pin-source "file:$T/so-pin" --pin-source "file:$T/pin"; done
+KEYMILL_OFFICE_PIN=$T/pin
+KEYMILL_LOCAL_PIN=$T/pin
+export KEYMILL_OFFICE_PIN KEYMILL_LOCAL_PIN
+sed -e "s/^trust: .*/trust: \"$(sha root.pem)\"/" -e "s/^station-issuer: .*/station-issuer: \"$(sha online.pem)\"/" "$top/docs/examples/office.yaml" >office.yaml
+sed -e "s/^trust: .*/trust: \"$(sha root.pem)\"/" "$top/docs/examples/local.yaml" >local.yaml
+ok "office init" keymill-office init --home office.home --config office.yaml
+for role in order:1 release:2; do
+    printf '%b' "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n${leaf}extendedKeyUsage=$arc.${role#*:}\n" >o.ext
+    openssl x509 -req -in "office.home/${role%:*}.csr" -CA online.pem -CAkey online.key -days 100 -extfile o.ext -out "office-${role%:*}.pem" 2>"$T/err"
+    ok "office takes its ${role%:*} certificate" keymill-office import --home office.home --cert "office-${role%:*}.pem" --chain chain.pem
+done
+ok "local CA request" keymill-ca request --home local.home --config local.yaml --out km-local.csr
+ok "openssl verifies the request" openssl req -verify -in km-local.csr -noout
+printf '%b' "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\nbasicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\nextendedKeyUsage=clientAuth\n" >l.ext
+openssl x509 -req -in km-local.csr -CA root.pem -CAkey root.key -days 90 -extfile l.ext -out local-ca.pem 2>"$T/err"
+ok "local CA takes a certificate that openssl made" keymill-ca import --home local.home --cert local-ca.pem --chain root.pem
+mkdir -p config pki
+cp root.pem local-ca.pem line7-manifest.pem line7-seal.pem pki/
+sed -e 's/^validity-days: .*/validity-days: 60/' -e 's/^\( *\(quantity\|count\): *\)[0-9]*/\13/' "$top/docs/examples/order.yaml" >config/order.yaml
+ok "an order" keymill-office order new --home office.home --spec config/order.yaml --out A1.order
+ok "the station accepts it" keymill-station accept --home line7 A1.order
+
+# --- a lot key, opened by openssl with a software seal key ---
+key seal
+openssl pkey -in seal.key -pubout -out seal.pub
+printf '%b' "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\nbasicConstraints=critical,CA:FALSE\nkeyUsage=critical,keyAgreement\nextendedKeyUsage=$arc.4\n" >s.ext
+openssl x509 -new -force_pubkey seal.pub -subj "/O=Test/CN=soft" -CA online.pem -CAkey online.key -days 100 -extfile s.ext -out pki/soft-seal.pem 2>"$T/err"
+cp manifest.pem pki/soft-manifest.pem
+sed -e 's/^order: .*/order: S1/' -e 's/line7/soft/g' -e 's/prefix: .*/prefix: "MS1-"/' config/order.yaml >config/soft.yaml
+ok "an order for a station with software keys" keymill-office order new --home office.home --spec config/soft.yaml --out S1.order
+ok "its batch" keymill-office batch make --home office.home --ca local.home --order S1.order --out S1.batch
+ok "openssl cms -decrypt opens the lot key" openssl cms -decrypt -inform DER -in S1.batch/lot-0.p7m -inkey seal.key -recip pki/soft-seal.pem -out lot.key
+same "32 octets" "$(wc -c <lot.key)" 32
+ok "python opens a device with it" /usr/bin/python3 "$top/tests/support/unseal.py" lot.key S1.batch S1-soft/0
 end

@@ -1,81 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by the shell tests:
+# Sourced by the shell tests: . "$(dirname "$0")/../support/sh.sh"
 #
-#   . "$(dirname "$0")/../support/sh.sh"
-#   ok "makes a token" keymill-hsm init ...       the command must succeed
-#   expect_code 4 "wrong PIN" keymill-hsm ...     the command must end with this code
-#   has "$err" hsm.pin-incorrect                  the file must hold the text
-#   has_not "$out" secret
-#   finish                                        the last line: summary and exit code
+#   ok NAME COMMAND...                 the command must succeed
+#   expect_code CODE NAME COMMAND...   the command must end with this exit code
+#   refused CODE KEY NAME COMMAND...   and its error must have this key
+#   has FILE TEXT, lacks FILE TEXT     what a file must and must not hold
+#   same NAME A B                      two values must be equal
+#   pass, fail TEXT                    the verdict of a check made by hand
+#   tokens [LABEL...]                  a SoftHSM of this test's own with these tokens; PINs in $T/so-pin and $T/pin
+#   end                                the last line: summary and exit code
 #
-# $out and $err hold what the last command printed, $work is a private folder that is gone afterwards. $KEYMILL_BUILD is the build folder.
+# $T is a private folder, gone at the end; $T/out and $T/err hold what the last command printed; $top is the source tree, $KEYMILL_BUILD the build
+# tree. at_end names a function for the clean-up.
 set -u
-: "${KEYMILL_BUILD:?the build folder, for example build/debug}"
+top=$(cd "$(dirname "$0")/../.." && pwd)
+: "${KEYMILL_BUILD:?KEYMILL_BUILD names the build tree}"
 KEYMILL_BUILD=$(cd "$KEYMILL_BUILD" && pwd) || exit 1
 PATH=$KEYMILL_BUILD/bin:$PATH
-export PATH
+export KEYMILL_BUILD PATH
+T=$(mktemp -d "${TMPDIR:-/tmp}/keymill-test.XXXXXX") || exit 1
+: >"$T/out"
+: >"$T/err"
+mkdir -m 700 "$T/run"
+export XDG_RUNTIME_DIR="$T/run"
+passed=0 failed=0 ended=no at_end=:
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/keymill-test.XXXXXX") || exit 1
-out=$work/out err=$work/err
-: >"$out" >"$err"
-mkdir -m 700 "$work/run"
-export XDG_RUNTIME_DIR="$work/run"
-passed=0 failed=0 finished=no
-
-at_exit() {
-	rm -rf "$work"
-	[ "$finished" = yes ] || { echo "the test ended before its last line" >&2; exit 1; }
+leave() {
+    $at_end
+    cd / && rm -rf "$T"
+    [ $ended = yes ] || { echo "the test stopped before its end" >&2; exit 1; }
 }
-trap at_exit EXIT
-trap 'exit 1' INT TERM
+trap leave EXIT
+trap 'exit 1' HUP INT TERM
 
-# result STATUS NAME: counts; a failure shows what was printed.
-result() {
-	if [ "$1" = 0 ]; then
-		passed=$((passed + 1))
-		return 0
-	fi
-	failed=$((failed + 1))
-	echo "FAILED: $2"
-	sed 's/^/    out: /' "$out"
-	sed 's/^/    err: /' "$err"
-	return 0
+pass() { passed=$((passed + 1)); }
+fail() {
+    failed=$((failed + 1))
+    echo "not ok: $1"
+    sed 's/^/    /' "$T/out" "$T/err"
 }
-
 expect_code() {
-	want=$1 name=$2
-	shift 2
-	code=0
-	"$@" >"$out" 2>"$err" </dev/null || code=$?
-	if [ "$code" = "$want" ]; then result 0 "$name"; else result 1 "$name: exit $code instead of $want"; fi
+    want=$1 name=$2 code=0
+    shift 2
+    "$@" >"$T/out" 2>"$T/err" </dev/null || code=$?
+    if [ "$code" = "$want" ]; then pass; else fail "$name: exit code $code, not $want"; fi
 }
-
-ok() {
-	expect_code 0 "$@"
+ok() { expect_code 0 "$@"; }
+refused() {
+    refused_key=$2
+    refused_code=$1
+    shift 2
+    expect_code "$refused_code" "$@"
+    has "$T/err" "[$refused_key]"
 }
-
-has() {
-	if grep -qF -e "$2" "$1"; then result 0 "$2"; else result 1 "no '$2' in $(basename "$1")"; fi
+has() { if grep -qF -e "$2" "$1"; then pass; else fail "'$1' has no '$2'"; fi; }
+lacks() { if grep -qF -e "$2" "$1"; then fail "'$1' has '$2'"; else pass; fi; }
+same() { if [ "$2" = "$3" ]; then pass; else fail "$1: '$2', not '$3'"; fi; }
+end() {
+    ended=yes
+    echo "$passed passed, $failed failed"
+    [ $failed = 0 ]
+    exit
 }
-
-has_not() {
-	if grep -qF -e "$2" "$1"; then result 1 "'$2' in $(basename "$1")"; else result 0 "$2"; fi
-}
-
-finish() {
-	finished=yes
-	echo "$passed passed, $failed failed"
-	[ "$failed" = 0 ]
-	exit
-}
-
-# A SoftHSM of this test's own: no token yet; $work/so-pin and $work/pin are PIN files for keymill-hsm init.
-softhsm_new() {
-	KEYMILL_PKCS11_MODULE=/usr/lib/softhsm/libsofthsm2.so
-	SOFTHSM2_CONF=$work/softhsm2.conf
-	export KEYMILL_PKCS11_MODULE SOFTHSM2_CONF
-	[ -e "$KEYMILL_PKCS11_MODULE" ] || { echo "softhsm2 is not installed" >&2; exit 1; }
-	mkdir -m 700 "$work/tokens"
-	printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$work/tokens" >"$SOFTHSM2_CONF"
-	(umask 077 && echo 98765432 >"$work/so-pin" && echo 123456 >"$work/pin")
+tokens() {
+    KEYMILL_PKCS11_MODULE=/usr/lib/softhsm/libsofthsm2.so
+    SOFTHSM2_CONF=$T/softhsm2.conf
+    export KEYMILL_PKCS11_MODULE SOFTHSM2_CONF
+    mkdir -m 700 "$T/tokens"
+    printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$T/tokens" >"$SOFTHSM2_CONF"
+    (umask 077 && echo 98765432 >"$T/so-pin" && echo 123456 >"$T/pin")
+    for token in "$@"; do
+        ok "token $token" keymill-hsm init --label "$token" --so-pin-source "file:$T/so-pin" --pin-source "file:$T/pin"
+    done
 }

@@ -25,7 +25,8 @@
 #include "x509/tbs.h"
 #include "x509/verify.h"
 
-/* A hierarchy with software keys for the tests of x509, and the means to ask other programs about it. Included behind cmocka.h. */
+/* A hierarchy with software keys for the tests of x509, and the means to ask other programs about it.
+ * Included behind cmocka.h. */
 
 #define PKI_BEGIN INT64_C(1767225600) /* 2026-01-01 */
 enum { PKI_DAY = 86400 };
@@ -76,9 +77,10 @@ static inline void pki_sign(struct signer *s, struct span tbs, struct bytes *ret
     bytes_free(&sig);
 }
 
-/* Whatever was asked for, without lint: tests make what must be refused as well. issuer NULL: self-signed. days 0: 1000. */
-static inline struct node node_make(const char *profile, const char *alg, const char *cn, const struct node *issuer, int64_t days,
-                                    struct span san)
+/* Whatever was asked for, without lint: tests make what must be refused as well. issuer NULL: self-signed.
+ * days 0: 1000. */
+static inline struct node node_make(const char *profile, const char *alg, const char *cn,
+                                    const struct node *issuer, int64_t days, struct span san)
 {
     struct node n = {NULL, NULL, NULL};
     struct bytes name = BYTES_INIT, tbs = BYTES_INIT, der = BYTES_INIT;
@@ -89,7 +91,9 @@ static inline struct node node_make(const char *profile, const char *alg, const 
     struct err e;
 
     must(profile_load(profile, &n.profile, &e), &e);
-    must(softkey_new(alg_by_name(alg), n.profile->key_usage & KU_KEY_AGREEMENT ? KEY_DERIVE : KEY_SIGN, &n.key, &e), &e);
+    must(softkey_new(alg_by_name(alg), n.profile->key_usage & KU_KEY_AGREEMENT ? KEY_DERIVE : KEY_SIGN,
+                     &n.key, &e),
+         &e);
     must(serial_new(serial, &e), &e);
     pki_name(cn, &name);
     in = (struct tbs_inputs){.profile = n.profile,
@@ -129,7 +133,8 @@ static inline bool pki_next(void *arg, struct crl_entry *ret)
     return true;
 }
 
-static inline void pki_crl(const struct node *issuer, const struct cert *revoked, int64_t begin, struct bytes *ret)
+static inline void pki_crl(const struct node *issuer, const struct cert *revoked, int64_t begin,
+                           struct bytes *ret)
 {
     struct pki_revoked r = {&revoked, revoked ? 1 : 0, 0, 1};
     struct err e;
@@ -186,10 +191,11 @@ static inline void pki_cert_file(const char *name, const struct node *n)
     pki_file(name, "CERTIFICATE", bytes_span(&n->cert->der));
 }
 
-/* Runs a shell command in the folder; true when it succeeds. Its output is shown when quiet is false and it fails. */
+/* Runs a shell command in the folder; true when it succeeds. Its output is shown when quiet is false and it
+ * fails. */
 static inline bool pki_sh(bool quiet, const char *command)
 {
-    char *line = mem_printf("cd '%s' && ( %s ) >log 2>&1", pki_dir, command);
+    char *line = mem_printf("cd '%s' && ( %s\n) >log 2>&1", pki_dir, command);
     char *log = path_join(pki_dir, "log");
     int status = system(line);
     bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;

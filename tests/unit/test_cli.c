@@ -241,7 +241,7 @@ static void help_of_a_verb(void **state)
         "  --no-input   never ask on the terminal; fail instead\n"
         "  -h, --help   show this help\n"
         "\n"
-        "exit codes: see keymill(7)\n");
+        "exit codes: see keymill(1)\n");
     bytes_reset(&b);
     help_verb(&tool, &verbs[1], &b);
     assert_memory_equal(b.p, "usage: keymill-office order new [--json] A1.order [A2.order]\n", 61);
@@ -284,7 +284,7 @@ static void help_of_the_tool(void **state)
         "  raw         write by itself\n"
         "\n"
         "'keymill-office COMMAND -h' shows the options of a command, 'keymill-office --version' the version\n"
-        "exit codes: see keymill(7)\n");
+        "exit codes: see keymill(1)\n");
     bytes_reset(&b);
     help_tool(&tool, "order", &b);
     assert_null(strstr(bytes_str(&b), "issue"));

@@ -388,6 +388,42 @@ static void test_verify_shapes(void **state)
     party_free(&q);
 }
 
+/* The content's type is signed too: a file of another type, and one that was relabelled as data. */
+static void test_verify_content_type(void **state)
+{
+    static const uint8_t type[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02};
+    struct party p = party_new("ec-p256", KEY_SIGN);
+    EVP_MD *md = EVP_MD_fetch(evp_context(), "SHA256", NULL);
+    BIO *in = BIO_new_mem_buf("content", 7);
+    unsigned flags = CMS_BINARY | CMS_PARTIAL;
+    CMS_ContentInfo *cms = CMS_sign_ex(NULL, NULL, NULL, NULL, flags, evp_context(), NULL);
+    struct bytes der = BYTES_INIT, relabelled = BYTES_INIT;
+    unsigned char *out = NULL;
+
+    (void)state;
+    assert_int_equal(CMS_set1_eContentType(cms, OBJ_nid2obj(NID_pkcs7_signed)), 1);
+    assert_non_null(CMS_add1_signer(cms, p.x509, p.plain, md, flags));
+    assert_int_equal(CMS_final(cms, in, NULL, CMS_BINARY), 1);
+    int n = i2d_CMS_ContentInfo(cms, &out);
+    assert_true(n > 0);
+    bytes_add(&der, out, (size_t)n);
+    bytes_add(&relabelled, out, (size_t)n);
+    /* The first one is the file's own type. */
+    uint8_t *first = memmem(relabelled.p, relabelled.n, type, sizeof(type));
+    assert_non_null(first);
+    first += sizeof(type);
+    uint8_t *second = memmem(first, relabelled.n - (size_t)(first - relabelled.p), type, sizeof(type));
+    assert_non_null(second);
+    second[sizeof(type) - 1] = 0x01;
+    assert_refused(&der, "its content type is not data");
+    assert_refused(&relabelled, "its signed content type is not data");
+    OPENSSL_free(out);
+    CMS_ContentInfo_free(cms);
+    BIO_free(in);
+    EVP_MD_free(md);
+    party_free(&p);
+}
+
 static void test_verify_key_type(void **state)
 {
     struct party p = {.plain = EVP_PKEY_Q_keygen(evp_context(), NULL, "EC", "P-521")};
@@ -483,6 +519,38 @@ static void test_openssl_verifies(void **state)
         party_free(&p);
         party_free(&other);
     }
+}
+
+/* Content beside the file: each kind of file is refused by the other kind's verifier. */
+static void test_detached(void **state)
+{
+    struct party p = party_new("ec-p256", KEY_SIGN);
+    struct cms_chain chain = {.ncerts = 0};
+    struct cms_signed out;
+    struct bytes der = BYTES_INIT, inside = signed_by(&p);
+
+    (void)state;
+    add_cert(&chain, &p);
+    assert_int_equal(cms_sign_detached(p.signer, &chain, SPAN("content"), 1750000000, &der, &e), RC_OK);
+    assert_int_equal(cms_verify_detached("file", bytes_span(&der), SPAN("content"), &out, &e), RC_OK);
+    assert_string_equal(bytes_str(&out.content), "content");
+    assert_int_equal(out.signing_time, 1750000000);
+    cms_signed_free(&out);
+    assert_err(cms_verify_detached("file", bytes_span(&der), SPAN("contents"), &out, &e), RC_INPUT,
+               "sign.cms");
+    assert_err(cms_verify_detached("file", bytes_span(&der), SPAN(""), &out, &e), RC_INPUT, "sign.cms");
+    assert_err(cms_verify_detached("file", bytes_span(&inside), SPAN("content"), &out, &e), RC_INPUT,
+               "sign.cms");
+
+    put("content", SPAN("content"));
+    put("signed.der", bytes_span(&der));
+    put_cert("cert.pem", &p);
+    assert_openssl_cms("-verify -purpose any -binary -inform DER -in signed.der -content content -CAfile "
+                       "cert.pem -out again");
+    assert_refused(&der, "no content");
+    bytes_free(&inside);
+    cms_chain_free(&chain);
+    party_free(&p);
 }
 
 static void test_openssl_signs(void **state)
@@ -770,15 +838,16 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sign_verify),     cmocka_unit_test(test_sign_edges),
-        cmocka_unit_test(test_sign_refuses),    cmocka_unit_test(test_verify_truncated),
-        cmocka_unit_test(test_verify_flipped),  cmocka_unit_test(test_verify_shapes),
-        cmocka_unit_test(test_verify_key_type), cmocka_unit_test(test_verify_ber),
-        cmocka_unit_test(test_verify_counts),   cmocka_unit_test(test_openssl_verifies),
-        cmocka_unit_test(test_openssl_signs),   cmocka_unit_test(test_seal_open),
-        cmocka_unit_test(test_open_refuses),    cmocka_unit_test(test_open_flipped),
-        cmocka_unit_test(test_open_short_tag),  cmocka_unit_test(test_open_weaker),
-        cmocka_unit_test(test_openssl_opens),   cmocka_unit_test(test_openssl_seals),
+        cmocka_unit_test(test_sign_verify),      cmocka_unit_test(test_sign_edges),
+        cmocka_unit_test(test_sign_refuses),     cmocka_unit_test(test_verify_truncated),
+        cmocka_unit_test(test_verify_flipped),   cmocka_unit_test(test_verify_shapes),
+        cmocka_unit_test(test_verify_key_type),  cmocka_unit_test(test_verify_content_type),
+        cmocka_unit_test(test_verify_ber),       cmocka_unit_test(test_verify_counts),
+        cmocka_unit_test(test_openssl_verifies), cmocka_unit_test(test_openssl_signs),
+        cmocka_unit_test(test_detached),         cmocka_unit_test(test_seal_open),
+        cmocka_unit_test(test_open_refuses),     cmocka_unit_test(test_open_flipped),
+        cmocka_unit_test(test_open_short_tag),   cmocka_unit_test(test_open_weaker),
+        cmocka_unit_test(test_openssl_opens),    cmocka_unit_test(test_openssl_seals),
         cmocka_unit_test(test_seal_refuses),
     };
 

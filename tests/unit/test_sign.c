@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -775,10 +776,49 @@ static void test_evp_failure(void **state)
     signer_free(real);
 }
 
-/* Whatever of ours reached for the default context would find nothing there, in every test of this file. */
-static int spoil_default_context(void **state)
+/* In a process whose openssl.cnf makes the default context find nothing: is it found after all? */
+static bool found_with_config(bool ignore)
+{
+    static const char text[] =
+        "openssl_conf = init\n[init]\nalg_section = alg\n[alg]\ndefault_properties = keymill.nothing=yes\n";
+    char path[] = "/tmp/keymill-conf-XXXXXX";
+    int fd = mkstemp(path);
+    int status = 0;
+
+    assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+    assert_int_equal(close(fd), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        EVP_MD *md = NULL;
+        (void)setenv("OPENSSL_CONF", path, 1);
+        if (ignore)
+            evp_ignore_config();
+        signer_free(new_key("ec-p256", KEY_SIGN));
+        md = EVP_MD_fetch(NULL, "SHA256", NULL);
+        _exit(md == NULL ? 1 : 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(unlink(path), 0);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status) == 0;
+}
+
+/* Before libcrypto is used in this process: the children must be new to it. */
+static bool config_read, config_ignored;
+
+static void test_ignore_config(void **state)
 {
     (void)state;
+    assert_true(config_read);
+    assert_true(config_ignored);
+}
+
+/* Whatever of ours reached for the default context would find nothing there, in every test of this file. */
+static int setup(void **state)
+{
+    (void)state;
+    config_read = !found_with_config(false);
+    config_ignored = found_with_config(true);
     assert_int_equal(EVP_set_default_properties(NULL, "keymill.nothing=yes"), 1);
     assert_null(EVP_MD_fetch(NULL, "SHA256", NULL));
     ERR_clear_error();
@@ -824,7 +864,8 @@ int main(void)
         cmocka_unit_test(test_evp_derive),
         cmocka_unit_test(test_evp_failure),
         cmocka_unit_test(test_default_context),
+        cmocka_unit_test(test_ignore_config),
     };
 
-    return cmocka_run_group_tests_name("sign", tests, spoil_default_context, NULL);
+    return cmocka_run_group_tests_name("sign", tests, setup, NULL);
 }

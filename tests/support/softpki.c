@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "support/pki.h"
+#include "tests/support/softpki.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,7 +94,8 @@ void pki_ca_fini(struct pki_ca *ca)
     bytes_free(&ca->crl);
 }
 
-void pki_leaf_make(struct pki_leaf *leaf, const char *name, const char *eku, const struct pki_ca *issuer)
+struct cert *pki_cert_for(const struct signer *key, const char *name, const char *eku,
+                          const struct pki_ca *issuer)
 {
     char *oid = mem_str(eku);
     const struct profile p = {.name = profile_name,
@@ -106,9 +107,15 @@ void pki_leaf_make(struct pki_leaf *leaf, const char *name, const char *eku, con
                               .ekus = {oid},
                               .nekus = 1,
                               .ski = SKI_SHA1};
-    leaf->key = key_new();
-    leaf->cert = cert_make(&p, name, leaf->key, issuer->key, issuer->cert);
+    struct cert *c = cert_make(&p, name, key, issuer->key, issuer->cert);
     free(oid);
+    return c;
+}
+
+void pki_leaf_make(struct pki_leaf *leaf, const char *name, const char *eku, const struct pki_ca *issuer)
+{
+    leaf->key = key_new();
+    leaf->cert = pki_cert_for(leaf->key, name, eku, issuer);
 }
 
 void pki_leaf_fini(struct pki_leaf *leaf)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef SUPPORT_PKI_H
-#define SUPPORT_PKI_H
+#ifndef SUPPORT_SOFTPKI_H
+#define SUPPORT_SOFTPKI_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +30,9 @@ void pki_ca_make(struct pki_ca *ca, const char *name, const struct pki_ca *paren
 void pki_ca_fini(struct pki_ca *ca);
 /* A leaf with this commonName; eku: a dotted OID. */
 void pki_leaf_make(struct pki_leaf *leaf, const char *name, const char *eku, const struct pki_ca *issuer);
+/* The same for a key that is there already. */
+struct cert *pki_cert_for(const struct signer *key, const char *name, const char *eku,
+                          const struct pki_ca *issuer);
 void pki_leaf_fini(struct pki_leaf *leaf);
 /* leaf, issuer, root and the CRLs of both. */
 void pki_chain(const struct pki_leaf *leaf, const struct pki_ca *issuer, const struct pki_ca *root,

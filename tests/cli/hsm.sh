@@ -1,0 +1,154 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# keymill-hsm against a SoftHSM of its own; what it made is judged by pkcs11-tool.
+. "$(dirname "$0")/../support/sh.sh"
+cd "$T" || exit 1
+tokens
+module=$KEYMILL_PKCS11_MODULE
+# p11 TOKEN OPTIONS...
+p11() {
+    p11_token=$1
+    shift
+    pkcs11-tool --module "$module" --token-label "$p11_token" --login --pin 123456 "$@" 2>/dev/null
+}
+pin="--pin-source file:$T/pin"
+
+# --- init ---
+ok "init" keymill-hsm init --label root --so-pin-source "file:$T/so-pin" --pin-source "file:$T/pin"
+has out "serial:"
+refused 6 hsm.label-exists "init with a label in use" keymill-hsm init --label root --so-pin-source "file:$T/so-pin" --pin-source "file:$T/pin"
+echo 12 >short.pin && chmod 600 short.pin
+refused 4 hsm.pin-form "init with a PIN that is too short" keymill-hsm init --label short --so-pin-source "file:$T/so-pin" --pin-source file:short.pin
+ok "list" keymill-hsm list
+has out root
+lacks out short
+same "no half-made token" "$(keymill-hsm list --json | grep -o '"state":"ready"' | wc -l)" 1
+
+# --- keygen ---
+# shellcheck disable=SC2086
+{
+    ok "keygen sign" keymill-hsm keygen "pkcs11:token=root;object=ca" --algorithm ec-p256 --usage sign $pin
+    ok "keygen derive" keymill-hsm keygen "pkcs11:token=root;object=seal" --algorithm ec-p384 --usage derive $pin
+    refused 6 hsm.key-exists "keygen with a label in use" keymill-hsm keygen "pkcs11:token=root;object=ca" --algorithm ec-p256 --usage sign $pin
+    refused 2 hsm.algorithm "keygen of an unknown algorithm" keymill-hsm keygen "pkcs11:token=root;object=x" --algorithm rsa --usage sign $pin
+    refused 2 hsm.usage "keygen for an unknown usage" keymill-hsm keygen "pkcs11:token=root;object=x" --algorithm ec-p256 --usage both $pin
+    refused 2 hsm.uri "keygen without a label" keymill-hsm keygen "pkcs11:token=root" --algorithm ec-p256 --usage sign $pin
+}
+p11 root -O --type privkey >keys
+same "two keys" "$(grep -c 'Private Key Object; EC' keys)" 2
+same "sensitive, never extractable, made on the token" "$(grep -c 'Access: *sensitive, always sensitive, never extractable, local$' keys)" 2
+same "one usage each" "$(sed -n 's/^ *Usage: *//p' keys | sort | tr '\n' ' ')" "derive sign "
+p11 root --read-object --type privkey --label ca --output-file stolen >/dev/null
+if [ -s stolen ]; then fail "pkcs11-tool read the private key"; else pass; fi
+
+# --- check ---
+# shellcheck disable=SC2086
+{
+    ok "check a good key" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign $pin
+    ok "check a good derive key" keymill-hsm check "pkcs11:token=root;object=seal" --usage derive $pin
+    refused 5 hsm.key-policy "a derive key is no sign key" keymill-hsm check "pkcs11:token=root;object=seal" --usage sign $pin
+    has out usage-sign
+    has out usage-derive
+    refused 4 hsm.no-key "a key that is not there" keymill-hsm check "pkcs11:token=root;object=nobody" --usage sign $pin
+    has err "keys there: ca, seal"
+}
+# planted RULE OPTIONS...: pkcs11-tool makes a key that breaks this rule.
+planted() {
+    rule=$1
+    shift
+    p11 root --keypairgen --key-type EC:prime256v1 --label "bad-$rule" --id "$(printf '%s' "$rule" | od -An -tx1 | tr -d ' \n')" "$@" >made || fail "pkcs11-tool made no key for '$rule'"
+    # shellcheck disable=SC2086
+    refused 5 hsm.key-policy "planted: $rule" keymill-hsm check "pkcs11:token=root;object=bad-$rule" --usage sign $pin
+    has out "$rule"
+}
+planted not-extractable --usage-sign --extractable
+planted usage-derive --usage-sign --usage-derive
+planted usage-decrypt --usage-sign --usage-decrypt
+planted usage-sign --usage-derive
+planted algorithm --usage-sign --key-type EC:secp521r1
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -outform DER -out soft.key 2>/dev/null
+p11 root --write-object soft.key --type privkey --label imported --id 99 --usage-sign --sensitive >made
+# shellcheck disable=SC2086
+{
+    refused 5 hsm.key-policy "an imported key" keymill-hsm check "pkcs11:token=root;object=imported" --usage sign $pin
+    has out generated-on-token
+    has out always-sensitive
+    has out public-key
+    p11 root --keypairgen --key-type EC:prime256v1 --usage-sign --sensitive --label ca --id 77 >made
+    refused 5 hsm.key-policy "two keys with one label" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign $pin
+    has out label-unique
+    p11 root --delete-object --type privkey --id 77 >made
+    p11 root --delete-object --type pubkey --id 77 >made
+    ok "one again" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign $pin
+}
+# shellcheck disable=SC2086
+ok "list with keys" keymill-hsm list "pkcs11:token=root" $pin
+same "two of them are as they should be" "$(grep -cw ok out)" 2
+
+# --- selftest ---
+# shellcheck disable=SC2086
+ok "selftest" keymill-hsm selftest "pkcs11:token=root" $pin
+lacks out failed
+same "it leaves nothing behind" "$(p11 root -O | grep -c selftest)" 0
+# shellcheck disable=SC2086
+ok "selftest of the only token" keymill-hsm selftest $pin
+
+# --- PINs ---
+for mode in 644 640 660 604; do
+    cp pin loose.pin && chmod $mode loose.pin
+    refused 4 hsm.pin-file "a PIN file with mode $mode" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source file:loose.pin
+    lacks err 123456
+done
+ok "a PIN from a descriptor" sh -c 'keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source fd:5 5<pin'
+ok "a PIN file named by the environment" env THE_PIN="$T/pin" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source env:THE_PIN
+ok "a PIN source in the URI" keymill-hsm check "pkcs11:token=root;object=ca?pin-source=file:$T/pin" --usage sign
+refused 2 hsm.pin-source "a PIN as the source" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source 123456
+lacks err 123456
+refused 2 hsm.uri "a PIN in the URI" keymill-hsm check "pkcs11:token=root;object=ca?pin-value=123456" --usage sign
+lacks err 123456
+refused 2 cli.no-terminal "no terminal to ask on" setsid keymill-hsm check "pkcs11:token=root;object=ca" --usage sign
+
+# --- a wrong PIN is tried once; the shim counts what reaches the module ---
+echo 654321 >wrong.pin && chmod 600 wrong.pin
+export KEYMILL_SHIM_REAL="$module" KEYMILL_SHIM_LOG="$T/logins"
+shim=$KEYMILL_BUILD/tests/p11shim.so
+rm -f logins
+KEYMILL_PKCS11_MODULE=$shim refused 4 hsm.pin-incorrect "a wrong PIN" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source file:wrong.pin
+has err "not tried again"
+lacks err 654321
+same "one attempt" "$(wc -l <logins)" 1
+pkcs11-tool --module "$module" -L >slots 2>/dev/null
+has slots "user PIN count low"
+ok "list shows it" keymill-hsm list
+has out "wrong tries"
+ok "the right PIN" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source "file:$T/pin"
+has err "wrong PINs"
+pkcs11-tool --module "$module" -L >slots 2>/dev/null
+lacks slots "user PIN count low"
+# CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED: the right PIN is not even sent.
+for flag in 20000:final-try 40000:locked; do
+    rm -f logins
+    KEYMILL_PKCS11_MODULE=$shim KEYMILL_SHIM_FLAGS=${flag%:*} refused 4 "hsm.pin-${flag#*:}" "flag $flag" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source "file:$T/pin"
+    if [ -e logins ]; then fail "$flag: the PIN was tried"; else pass; fi
+done
+
+# --- what is missing ---
+refused 4 hsm.no-token "no such token" keymill-hsm check "pkcs11:token=other;object=ca" --usage sign --pin-source "file:$T/pin"
+has err "tokens there: root"
+KEYMILL_PKCS11_MODULE=/nowhere/lib.so refused 4 hsm.no-module "no such module" keymill-hsm list
+has err "KEYMILL_PKCS11_MODULE"
+refused 4 hsm.no-module "no such module in the URI" keymill-hsm list "pkcs11:?module-path=/nowhere/lib.so"
+refused 2 hsm.uri "a slot number" keymill-hsm list "pkcs11:slot-id=1"
+refused 2 hsm.uri "no URI" keymill-hsm list root
+ok "the module from the URI" env -u KEYMILL_PKCS11_MODULE keymill-hsm list "pkcs11:token=root?module-path=$module"
+has out root
+ok "p11-kit's modules" env -u KEYMILL_PKCS11_MODULE keymill-hsm list "pkcs11:token=root"
+has out root
+ok "a second token" keymill-hsm init --label other --so-pin-source "file:$T/so-pin" --pin-source "file:$T/pin"
+# shellcheck disable=SC2086
+refused 2 hsm.uri "selftest of nothing in particular" keymill-hsm selftest $pin
+# shellcheck disable=SC2086
+refused 4 hsm.many-tokens "keys of nothing in particular" keymill-hsm list $pin
+
+expect_code 2 "the worker by hand" "$KEYMILL_BUILD/libexec/keymill/keymill-token"
+end
