@@ -117,6 +117,7 @@ run "root CA: key on the token, self-signed certificate" keymill-ca init --home 
 # sub NAME PROFILE CONFIG
 sub() {
     config "$3" trust=pki/root.pem
+    [ ! -f "ca/$1/cert.pem" ] || { say "   $1: made and certified already"; return 0; }
     run "$1: key on the token, request" keymill-ca request --home "ca/$1" --config "config/$3" --out "pki/$1.csr"
     run "$1: signed by the root" keymill-ca sign-ca --home ca/root --csr "pki/$1.csr" --profile "$2" --out "pki/$1.pem"
     run "$1: certificate taken into its home" keymill-ca import --home "ca/$1" --cert "pki/$1.pem" --chain pki/root.pem
@@ -268,6 +269,7 @@ use_identity_as_username false
 listener 0 $dir/broker/backend.sock
 plugin $build/lib/keymill/keymill_admission.so
 plugin_opt_target $dir/config/broker.yaml
+plugin_opt_others allow
 CONF
         mosquitto -c broker/mosquitto.conf >>log/broker.log 2>&1 &
         broker_pid=$!
@@ -285,26 +287,27 @@ CONF
     tail -n 5 log/broker.log broker/log/mosquitto.log >&2
     die "mosquitto did not start"
 }
-run "mosquitto with keymill_admission.so" true
 start_broker
+say "   mosquitto with keymill_admission.so: listening on 127.0.0.1:$port"
 
-# client DEVICE COMMAND ARG...: a mosquitto client with the device's identity.
-client() {
+# as DEVICE TOOL CLIENT-ID ARG...: a mosquitto client with the device's identity.
+as() {
     who=$1
     tool=$2
-    shift 2
-    "$tool" -h localhost -p "$port" --cafile pki/root.pem --cert "devices/$who/chain.pem" --key "devices/$who/key.pem" -i "$who-$$" -q 1 "$@"
+    client=$3
+    shift 3
+    timeout 60 "$tool" -h localhost -p "$port" --cafile pki/root.pem --cert "devices/$who/chain.pem" --key "devices/$who/key.pem" -i "$client" -q 1 "$@"
 }
 failures=0
 verdict() { # TEXT ok|bad
     if [ "$2" = ok ]; then say "   [ok]   $1"; else say "   [FAIL] $1"; failures=$((failures + 1)); fi
 }
-admitted() { client "$1" timeout 10 true 2>/dev/null; timeout 10 mosquitto_pub -h localhost -p "$port" --cafile pki/root.pem --cert "devices/$1/chain.pem" --key "devices/$1/key.pem" -i "$1-$$" -q 1 -t "devices/$2/telemetry" -m "hello from $1" 2>log/client.log; }
+admitted() { as "$1" mosquitto_pub "$1-$$" -t "devices/$2/telemetry" -m "hello from $1" 2>log/client.log; }
 refused() { ! admitted "$1" "$2" && grep -qi 'not authori[sz]ed' log/client.log; }
 id_of() { sed -n 's/.*"id":"\([^"]*\)".*/\1/p' "devices/$1/device.json"; }
 # drops DEVICE LIST: a live session of the device ends when the list arrives.
 drops() {
-    timeout 60 mosquitto_sub -h localhost -p "$port" --cafile pki/root.pem --cert "devices/$1/chain.pem" --key "devices/$1/key.pem" -i "$1-live" -k 5 -t "devices/$(id_of "$1")/cmd" >log/live.out 2>log/live.err &
+    as "$1" mosquitto_sub "$1-live" -k 5 -t "devices/$(id_of "$1")/cmd" >log/live.out 2>log/live.err &
     live=$!
     waited=0
     while [ $waited -lt 100 ]; do

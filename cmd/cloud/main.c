@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "sign/evp.h"
 #include "verbs.h"
 
 static const struct cli_verb verbs[] = {
@@ -16,5 +17,6 @@ static const struct cli_tool tool = {"keymill-cloud",
 
 int main(int argc, char **argv)
 {
+    evp_ignore_config();
     return cli_main(&tool, argc, argv);
 }

@@ -31,7 +31,7 @@ static enum rc add_line(const char *path, int64_t number, const char *line, size
     if (!device_id_valid(id)) {
         free(id);
         return err_set(e, RC_INPUT, "office.ids",
-                       "%s:%" PRId64 ": not a device id: one id a line is required", path, number);
+                       "'%s', line %" PRId64 ": not a device id: one id a line is required", path, number);
     }
     if (l->n == *cap) {
         *cap = *cap ? 2 * *cap : 1024;

@@ -361,7 +361,7 @@ enum rc office_revoke(struct office *o, const char *ids_path, const char *order_
     struct request r = {.kind = LIST_REVOCATION, .order = order_id, .reason = reason};
     if ((ids_path != NULL) + (order_id != NULL) + (issuer_path != NULL) != 1)
         return err_set(e, RC_USAGE, "office.revoke-what",
-                       "say what to revoke: exactly one of ids, an order and an issuer is required");
+                       "cannot revoke: exactly one of 'ids', 'order' and 'issuer' is required");
     enum rc rc = check_reason(reason, e);
     if (rc == RC_OK && ids_path)
         rc = id_list_read(ids_path, &r.ids, e);

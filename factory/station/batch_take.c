@@ -69,7 +69,7 @@ static enum rc copy_all(const struct batch *b, const char *from, const char *to,
         rc = dir_make(to, 0700, e);
     for (size_t i = 0; rc == RC_OK && i < sizeof names / sizeof names[0]; i++)
         rc = copy_file(from, to, names[i], e);
-    for (size_t i = 1; rc == RC_OK && i <= b->nlots; i++) {
+    for (size_t i = 0; rc == RC_OK && i < b->nlots; i++) {
         char *src = lot_path(from, i), *dst = lot_path(to, i);
 
         rc = file_copy_create(src, dst, 0600, e);
@@ -95,7 +95,7 @@ static enum rc check_whole(const struct job *j, const struct batch *b, const cha
 {
     enum rc rc = RC_OK;
 
-    for (uint64_t lot = 1; rc == RC_OK && lot <= b->nlots; lot++)
+    for (uint64_t lot = 0; rc == RC_OK && lot < b->nlots; lot++)
         rc = lot_check(b, dir, lot, e);
     if (rc == RC_OK)
         rc = devices_each(j, b, dir, note_offset, ret_index, e);

@@ -128,7 +128,7 @@ enum rc lot_check(const struct batch *b, const char *dir, uint64_t lot, struct e
     uint8_t have[SHA256_LEN];
     enum rc rc = sha256_file(path, have, e);
 
-    if (rc == RC_OK && memcmp(have, b->lots[lot - 1].sha256, SHA256_LEN) != 0)
+    if (rc == RC_OK && memcmp(have, b->lots[lot].sha256, SHA256_LEN) != 0)
         rc = err_set(e, RC_INPUT, "batch.lot",
                      "'%s' is not the file that batch.json names (another SHA-256); get the batch again",
                      path);

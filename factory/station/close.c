@@ -137,22 +137,52 @@ static enum rc write_manifest(const struct station *s, const struct job *j, cons
 
 /* ---- the checkpoint ---- */
 
+/* The manifest certificate and behind it what belongs to it; borrowed, not to be freed. */
+static enum rc signer_chain(const struct station *s, struct cms_chain *ret, struct err *e)
+{
+    const struct cms_chain *c = &s->chain;
+
+    if (c->ncerts == CMS_CERTS_MAX)
+        return err_set(e, RC_INPUT, "verify.chain",
+                       "the chain of '%s' has more than %d certificates; import with a shorter one", s->home,
+                       CMS_CERTS_MAX - 1);
+    *ret = *c;
+    memcpy(ret->certs + 1, c->certs, c->ncerts * sizeof c->certs[0]);
+    ret->certs[0] = s->manifest->der;
+    ret->ncerts++;
+    return RC_OK;
+}
+
+/* Asks what the office will ask of the checkpoint: path, role, a CRL for every link, validity. */
+static enum rc judge_signer(const struct station *s, const struct cms_chain *chain, int64_t now,
+                            struct err *e)
+{
+    struct trust trust = {.has_issuer = false};
+    enum rc rc;
+
+    memcpy(trust.root, s->config.trust, SHA256_LEN);
+    rc = verify_role("manifest.pem", chain, &trust, ROLE_STATION_MANIFEST, now, e);
+    if (rc != RC_OK)
+        rc = err_prefix(
+            e, "the office would refuse this station's checkpoint (a chain with current CRLs is taken "
+               "with 'keymill-station import')");
+    return rc;
+}
+
 /* Signs what the manifest's writer found, with the journal's heads. ret_sha256: of the file. */
-static enum rc sign_checkpoint(const struct station *s, const struct job *j, int64_t now, const char *path,
-                               struct checkpoint *c, uint8_t ret_sha256[static SHA256_LEN], struct err *e)
+static enum rc sign_checkpoint(const struct station *s, const struct job *j, const struct cms_chain *chain,
+                               const char *path, struct checkpoint *c, uint8_t ret_sha256[static SHA256_LEN],
+                               struct err *e)
 {
     struct bytes json = BYTES_INIT, der = BYTES_INIT;
     struct signer *manifest = NULL;
-    struct cms_chain chain;
     enum rc rc = s->keys->ops->find(s->keys, s->config.manifest_key, KEY_SIGN, &manifest, e);
 
-    c->issued = now;
     memcpy(c->journal_before, j->journal_before, SHA256_LEN);
     journal_head(s->journal, c->journal_after, &c->journal_records);
     checkpoint_encode(c, &json);
-    chain_behind(s->manifest, &s->chain, &chain);
     if (rc == RC_OK)
-        rc = signed_make(manifest, &chain, bytes_span(&json), c->issued, &der, e);
+        rc = signed_make(manifest, chain, bytes_span(&json), c->issued, &der, e);
     if (rc == RC_OK)
         rc = file_publish(path, 0600, bytes_span(&der), e);
     sha256(bytes_span(&der), ret_sha256);
@@ -202,19 +232,21 @@ static enum rc read_back(const struct job *j, const struct pair *files, struct c
 static enum rc close_job(struct station *s, struct job *j, const struct pair *files, struct checkpoint *ret,
                          struct err *e)
 {
+    struct cms_chain chain;
     uint8_t hash[SHA256_LEN];
     char hex[2 * SHA256_LEN + 1];
-    int64_t now = 0;
     enum rc rc = all_finished(j, e);
 
     if (rc == RC_OK)
-        rc = station_clock_gate(s, &j->order, &now, e);
+        rc = station_clock_gate(s, &j->order, &ret->issued, e);
     if (rc == RC_OK)
-        rc = station_judge(&s->config, "manifest.pem", s->manifest, &s->chain, ROLE_STATION_MANIFEST, e);
+        rc = signer_chain(s, &chain, e);
+    if (rc == RC_OK)
+        rc = judge_signer(s, &chain, ret->issued, e);
     if (rc == RC_OK)
         rc = write_manifest(s, j, files->manifest, ret, e);
     if (rc == RC_OK)
-        rc = sign_checkpoint(s, j, now, files->checkpoint, ret, hash, e);
+        rc = sign_checkpoint(s, j, &chain, files->checkpoint, ret, hash, e);
     if (rc == RC_OK) {
         hex_encode((struct span){hash, SHA256_LEN}, hex);
         rc = station_record(s, &j->order, "close", NULL, hex, e);

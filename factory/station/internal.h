@@ -80,14 +80,8 @@ char *job_path(const struct station *s, const char *order, const char *file); /*
 
 /* RC_CONFLICT station.no-home when there is none. */
 NODISCARD enum rc station_home_check(const char *home, struct err *e);
-/* May this certificate, with this chain behind it, be used in this role now? Asked as the office will ask: a
- * path to the root, the role, a CRL for every link. RC_DENIED verify.*, RC_INPUT verify.chain. */
-NODISCARD enum rc station_judge(const struct station_config *c, const char *what, const struct cert *cert,
-                                const struct cms_chain *chain, enum role role, struct err *e);
 /* Who may sign orders and batches for this station. */
 struct trust station_office_trust(const struct station *s);
-/* cert and behind it chain, which has room for one more. Borrowed: *ret is not to be freed. */
-void chain_behind(const struct cert *cert, const struct cms_chain *chain, struct cms_chain *ret);
 
 /* ---- the jobs (jobs.c) ---- */
 
@@ -127,7 +121,7 @@ NODISCARD enum rc batch_view_read(const struct station *s, const struct job *j, 
 NODISCARD enum rc batch_view_stored(const struct station *s, const struct job *j, struct batch_view *ret,
                                     struct err *e);
 void batch_view_fini(struct batch_view *v);
-/* lot-N.p7m in dir, malloc'd; lots count from 1. */
+/* lot-N.p7m in dir, malloc'd; lots count from 0. */
 char *lot_path(const char *dir, uint64_t lot);
 /* RC_INPUT batch.lot when the file is not the one that batch.json names. */
 NODISCARD enum rc lot_check(const struct batch *b, const char *dir, uint64_t lot, struct err *e);

@@ -105,7 +105,7 @@ static enum rc open_lot(const struct station *s, const struct job *j, const stru
 static enum rc open_key(const struct station *s, const struct job *j, const struct batch *b, uint64_t i,
                         const struct batch_device *d, struct secret **ret, struct err *e)
 {
-    uint64_t lot = i / b->lot_size + 1;
+    uint64_t lot = i / b->lot_size;
     struct secret *lot_key = NULL;
     enum rc rc = open_lot(s, j, b, lot, &lot_key, e);
 

@@ -2,12 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/lock.h"
 #include "factory/station/internal.h"
 #include "x509/cert.h"
-#include "x509/verify.h"
 
 enum rc station_home_check(const char *home, struct err *e)
 {
@@ -28,28 +26,6 @@ struct trust station_office_trust(const struct station *s)
     memcpy(t.root, s->config.trust, SHA256_LEN);
     memcpy(t.issuer, s->config.order_issuer, SHA256_LEN);
     return t;
-}
-
-void chain_behind(const struct cert *cert, const struct cms_chain *chain, struct cms_chain *ret)
-{
-    *ret = *chain;
-    memcpy(ret->certs + 1, chain->certs, chain->ncerts * sizeof chain->certs[0]);
-    ret->certs[0] = cert->der;
-    ret->ncerts++;
-}
-
-enum rc station_judge(const struct station_config *c, const char *what, const struct cert *cert,
-                      const struct cms_chain *chain, enum role role, struct err *e)
-{
-    struct trust trust = {.has_issuer = false};
-    struct cms_chain all;
-
-    if (chain->ncerts == CMS_CERTS_MAX)
-        return err_set(e, RC_INPUT, "verify.chain",
-                       "cannot use '%s': its chain has more than %d certificates", what, CMS_CERTS_MAX - 1);
-    chain_behind(cert, chain, &all);
-    memcpy(trust.root, c->trust, SHA256_LEN);
-    return verify_role(what, &all, &trust, role, clock_now(), e);
 }
 
 /* One of the station's certificates; before both are imported there is nothing to work on. */

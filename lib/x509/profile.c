@@ -117,17 +117,17 @@ static void read_keys(struct doc_map *m, struct profile *p)
 
 static void read_key_usage(struct doc_map *m, struct profile *p)
 {
-    size_t n = doc_list(m, "key_usage");
+    size_t n = doc_list(m, "key-usage");
 
     for (size_t i = 0; i < n; i++) {
-        const char *name = doc_list_str(m, "key_usage", i);
+        const char *name = doc_list_str(m, "key-usage", i);
         unsigned bit = 0;
 
         for (size_t k = 0; k < sizeof usages / sizeof usages[0]; k++)
             if (strcmp(usages[k].name, name) == 0)
                 bit = usages[k].bit;
         if (bit == 0 || p->key_usage & bit) {
-            doc_fail(m, "key_usage", BAD,
+            doc_fail(m, "key-usage", BAD,
                      "'%s': digitalSignature, keyAgreement, keyCertSign and cRLSign are allowed, each once",
                      name);
             return;
@@ -135,27 +135,27 @@ static void read_key_usage(struct doc_map *m, struct profile *p)
         p->key_usage |= bit;
     }
     if (p->key_usage == 0)
-        doc_fail(m, "key_usage", BAD, "at least one usage is required (RFC 5280 4.2.1.3)");
+        doc_fail(m, "key-usage", BAD, "at least one usage is required (RFC 5280 4.2.1.3)");
 }
 
 static void read_ekus(struct doc_map *m, struct profile *p)
 {
-    size_t n = list_len(m, "extended_key_usage", PROFILE_EKUS_MAX);
+    size_t n = list_len(m, "extended-key-usage", PROFILE_EKUS_MAX);
 
     for (size_t i = 0; i < n; i++) {
-        const char *text = doc_list_str(m, "extended_key_usage", i);
+        const char *text = doc_list_str(m, "extended-key-usage", i);
         const char *oid = purpose_oid(text);
 
         if (!oid) {
             doc_fail(
-                m, "extended_key_usage", BAD,
+                m, "extended-key-usage", BAD,
                 "'%s': serverAuth, clientAuth, OCSPSigning, keymill-<role> or a dotted object identifier is required",
                 text);
             return;
         }
         for (size_t k = 0; k < p->nekus; k++)
             if (strcmp(p->ekus[k], oid) == 0)
-                doc_fail(m, "extended_key_usage", BAD, "'%s' is there twice", text);
+                doc_fail(m, "extended-key-usage", BAD, "'%s' is there twice", text);
         p->ekus[p->nekus++] = mem_str(oid);
     }
 }
@@ -171,15 +171,15 @@ static bool has_eku(const struct profile *p, const char *oid)
 static void check_ca(struct doc_map *m, const struct profile *p)
 {
     if (!(p->key_usage & KU_KEY_CERT_SIGN))
-        doc_fail(m, "key_usage", BAD, "a CA has keyCertSign (RFC 5280 4.2.1.9)");
+        doc_fail(m, "key-usage", BAD, "a CA has keyCertSign (RFC 5280 4.2.1.9)");
     if (p->ski == SKI_NONE)
-        doc_fail(m, "key_identifier", BAD, "a CA has a key identifier (RFC 5280 4.2.1.2)");
+        doc_fail(m, "key-identifier", BAD, "a CA has a key identifier (RFC 5280 4.2.1.2)");
     if (p->possession == POSSESSION_STATEMENT)
         doc_fail(m, "possession", BAD, "a CA signs its request with its own key");
     for (size_t i = 0; i < p->nekus; i++)
         if (role_of_oid(p->ekus[i]) >= 0 || strcmp(p->ekus[i], EKU_OCSP_SIGNING) == 0 ||
             strcmp(p->ekus[i], EKU_ANY) == 0)
-            doc_fail(m, "extended_key_usage", BAD, "'%s' is for leaves alone, a CA must not have it",
+            doc_fail(m, "extended-key-usage", BAD, "'%s' is for leaves alone, a CA must not have it",
                      p->ekus[i]);
     if (p->subject == SUBJECT_FROM_DEVICE_ID || p->san_from_request || p->ocsp_nocheck)
         doc_fail(m, "kind", BAD, "a CA has no device id, no subject alternative names and no ocsp_nocheck");
@@ -190,15 +190,15 @@ static void check_leaf(struct doc_map *m, const struct profile *p)
     bool statement = p->possession == POSSESSION_STATEMENT;
 
     if (p->key_usage & (KU_KEY_CERT_SIGN | KU_CRL_SIGN))
-        doc_fail(m, "key_usage", BAD, "keyCertSign and cRLSign are for CAs alone (RFC 5280 4.2.1.3)");
+        doc_fail(m, "key-usage", BAD, "keyCertSign and cRLSign are for CAs alone (RFC 5280 4.2.1.3)");
     if (p->path_len >= 0)
-        doc_fail(m, "path_length", BAD, "a leaf has no path length (RFC 5280 4.2.1.9)");
+        doc_fail(m, "path-length", BAD, "a leaf has no path length (RFC 5280 4.2.1.9)");
     if (statement == ((p->key_usage & KU_DIGITAL_SIGNATURE) != 0))
         doc_fail(
             m, "possession", BAD,
             "'statement' is for keys without digitalSignature, 'signature' for those with it (RFC 9883)");
     if (p->ocsp_nocheck && !has_eku(p, EKU_OCSP_SIGNING))
-        doc_fail(m, "ocsp_nocheck", BAD, "it goes with the purpose OCSPSigning (RFC 6960 4.2.2.2.1)");
+        doc_fail(m, "ocsp-nocheck", BAD, "it goes with the purpose OCSPSigning (RFC 6960 4.2.2.2.1)");
 }
 
 static void check_attrs(struct doc_map *m, const struct profile *p)
@@ -222,7 +222,7 @@ static void check(struct doc_map *m, const struct profile *p)
         doc_fail(m, "name", BAD,
                  "1 to 64 of letters, digits, _ and -, a letter or digit first, are required");
     if (p->max_days && p->default_days > p->max_days)
-        doc_fail(m, "default_days", BAD, "it is over max_days");
+        doc_fail(m, "default-days", BAD, "it is over max_days");
     if (p->kind == PROFILE_LEAF)
         check_leaf(m, p);
     else
@@ -241,15 +241,15 @@ static enum rc read_profile(const struct doc *d, struct profile *p, struct err *
     p->subject = (enum subject_rule)doc_word(&m, "subject", subjects);
     read_attrs(&m, p);
     read_keys(&m, p);
-    p->path_len = (int)doc_int_or(&m, "path_length", 0, PATH_LEN_MAX, -1);
+    p->path_len = (int)doc_int_or(&m, "path-length", 0, PATH_LEN_MAX, -1);
     read_key_usage(&m, p);
     read_ekus(&m, p);
-    p->ski = (enum ski_method)doc_word(&m, "key_identifier", skis);
+    p->ski = (enum ski_method)doc_word(&m, "key-identifier", skis);
     p->possession = (enum possession)doc_word(&m, "possession", possessions);
-    p->san_from_request = doc_bool_or(&m, "san_from_request", false);
-    p->ocsp_nocheck = doc_bool_or(&m, "ocsp_nocheck", false);
-    p->default_days = doc_int_or(&m, "default_days", 1, DAYS_MAX, 0);
-    p->max_days = doc_int_or(&m, "max_days", 1, DAYS_MAX, 0);
+    p->san_from_request = doc_bool_or(&m, "san-from-request", false);
+    p->ocsp_nocheck = doc_bool_or(&m, "ocsp-nocheck", false);
+    p->default_days = doc_int_or(&m, "default-days", 1, DAYS_MAX, 0);
+    p->max_days = doc_int_or(&m, "max-days", 1, DAYS_MAX, 0);
     if (!m.err.rc)
         check(&m, p);
     return doc_close(&m, e);

@@ -35,7 +35,7 @@ owner() {
     sqlite3.h) echo lib/store ;;
     jansson.h | yaml.h) echo lib/doc ;;
     p11-kit/*) echo hsm/worker ;;
-    openssl/*) echo "lib/sign" ;;
+    openssl/*) echo "lib/sign lib/cloud/plugin" ;; # the plugin is handed an X509 by the broker
     mosquitto*.h) echo lib/cloud/plugin ;;
     *) return 1 ;;
     esac

@@ -77,12 +77,12 @@ static inline void pki_sign(struct signer *s, struct span tbs, struct bytes *ret
     bytes_free(&sig);
 }
 
-/* Whatever was asked for, without lint: tests make what must be refused as well. issuer NULL: self-signed.
- * days 0: 1000. */
-static inline struct node node_make(const char *profile, const char *alg, const char *cn,
+/* Whatever was asked for, without lint: tests make what must be refused as well. Takes the profile. issuer
+ * NULL: self-signed. days 0: 1000. */
+static inline struct node node_with(struct profile *profile, const char *alg, const char *cn,
                                     const struct node *issuer, int64_t days, struct span san)
 {
-    struct node n = {NULL, NULL, NULL};
+    struct node n = {profile, NULL, NULL};
     struct bytes name = BYTES_INIT, tbs = BYTES_INIT, der = BYTES_INIT;
     struct tbs_template *t = NULL;
     struct tbs_inputs in;
@@ -90,7 +90,6 @@ static inline struct node node_make(const char *profile, const char *alg, const 
     uint8_t serial[SERIAL_LEN];
     struct err e;
 
-    must(profile_load(profile, &n.profile, &e), &e);
     must(softkey_new(alg_by_name(alg), n.profile->key_usage & KU_KEY_AGREEMENT ? KEY_DERIVE : KEY_SIGN,
                      &n.key, &e),
          &e);
@@ -114,6 +113,21 @@ static inline struct node node_make(const char *profile, const char *alg, const 
     bytes_free(&tbs);
     bytes_free(&der);
     return n;
+}
+
+static inline struct profile *pki_profile(const char *name)
+{
+    struct profile *p = NULL;
+    struct err e;
+
+    must(profile_load(name, &p, &e), &e);
+    return p;
+}
+
+static inline struct node node_make(const char *profile, const char *alg, const char *cn,
+                                    const struct node *issuer, int64_t days, struct span san)
+{
+    return node_with(pki_profile(profile), alg, cn, issuer, days, san);
 }
 
 /* A list of serials for crl_make. */

@@ -340,8 +340,10 @@ static void test_cross(void **state)
     node_free(&cross[1]);
 }
 
-/* A certificate whose TBS gets one more extension, or another keyUsage, and the right signature. */
-static void altered(const struct node *n, const struct node *issuer, bool more, struct bytes *ret)
+/* A certificate with the right signature in whose extensions `from` was replaced by `to`, or, without `from`,
+ * to which a critical extension was added. */
+static void altered(const struct node *n, const struct node *issuer, struct span from, struct span to,
+                    struct bytes *ret)
 {
     struct der_writer w;
     struct span in, before = none;
@@ -349,18 +351,17 @@ static void altered(const struct node *n, const struct node *issuer, bool more, 
     struct err e;
 
     der_init(&w);
-    if (more) {
+    if (!from.n) {
         der_put_null(&w);
         ext_wrap(&w, SPAN("\x2a\x03\x04"), true, 0);
     }
-    for (size_t i = n->cert->extensions.n; i > 0; i--) /* all but keyUsage when it is to be left out */
-        der_put_byte(&w, n->cert->extensions.p[i - 1]);
-    if (!more) {
-        uint8_t *p = memmem(w.buf + w.at, der_span(&w).n, "\x03\x02\x07\x80", 4);
+    der_put(&w, n->cert->extensions);
+    if (from.n) {
+        uint8_t *p = memmem(w.buf + w.at, der_span(&w).n, from.p, from.n);
 
         assert_non_null(p);
-        p[2] = 3; /* keyAgreement instead of digitalSignature */
-        p[3] = 8;
+        assert_int_equal(from.n, to.n);
+        memcpy(p, to.p, to.n);
     }
     der_wrap(&w, DER_SEQUENCE, 0);
     der_wrap(&w, DER_CONTEXT_3, 0);
@@ -376,21 +377,60 @@ static void altered(const struct node *n, const struct node *issuer, bool more, 
     der_fini(&w);
 }
 
+static void judge_altered(struct span from, struct span to, enum rc want, const char *key)
+{
+    struct cms_chain c = chain_make(&office, &online, &root);
+
+    bytes_reset(&c.certs[0]);
+    altered(&office, &online, from, to, &c.certs[0]);
+    judge(c, &root, &online, ROLE_OFFICE, want, key);
+}
+
 static void test_unfit_leaf(void **state)
 {
-    static const struct {
-        bool more;
-        enum rc rc;
-        const char *key;
-    } rows[] = {{true, RC_INPUT, "verify.chain"}, {false, RC_DENIED, "verify.role"}};
+    struct span usage = SPAN("\x03\x02\x07\x80");
 
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
-        struct cms_chain c = chain_make(&office, &online, &root);
+    judge_altered(usage, usage, RC_OK, NULL);
+    judge_altered(none, none, RC_INPUT, "verify.chain");
+    judge_altered(usage, SPAN("\x03\x02\x03\x08"), RC_DENIED, "verify.role"); /* keyAgreement alone */
+    /* The signature is right, but another key of the issuer's name is meant. */
+    judge_altered(office.cert->aki, local.cert->ski, RC_INPUT, "verify.chain");
+}
 
-        bytes_reset(&c.certs[0]);
-        altered(&office, &online, rows[i].more, &c.certs[0]);
-        judge(c, &root, &online, ROLE_OFFICE, rows[i].rc, rows[i].key);
+/* A CA that has the role in its own certificate, as no profile allows. */
+static void test_ca_with_role(void **state)
+{
+    struct profile *p = pki_profile("office");
+    struct node ca;
+
+    (void)state;
+    p->kind = PROFILE_CA;
+    p->key_usage |= KU_KEY_CERT_SIGN | KU_CRL_SIGN;
+    ca = node_with(p, "ec-p256", "office", &online, 0, none);
+    judge(chain_make(&ca, &online, &root), &root, &online, ROLE_OFFICE, RC_DENIED, "verify.role");
+    node_free(&ca);
+}
+
+/* Issuers that may not issue: without cA, without keyCertSign. */
+static void test_unfit_ca(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct profile *p = pki_profile("online-ca");
+        struct node ca, leaf;
+        struct cms_chain c;
+
+        if (i == 0)
+            p->kind = PROFILE_LEAF;
+        else
+            p->key_usage = KU_CRL_SIGN;
+        ca = node_with(p, "ec-p256", "ca", &root, 0, none);
+        leaf = node_make("office", "ec-p256", "office", &ca, 0, none);
+        c = bare_chain(&leaf, &ca, &root, NULL);
+        judge(c, &root, &ca, ROLE_OFFICE, RC_INPUT, "verify.chain");
+        node_free(&ca);
+        node_free(&leaf);
     }
 }
 
@@ -488,6 +528,8 @@ int main(void)
         cmocka_unit_test(test_path_length),
         cmocka_unit_test(test_cross),
         cmocka_unit_test(test_unfit_leaf),
+        cmocka_unit_test(test_ca_with_role),
+        cmocka_unit_test(test_unfit_ca),
         cmocka_unit_test(test_path),
         cmocka_unit_test(test_changed_octets),
         cmocka_unit_test(test_openssl_agrees),

@@ -42,10 +42,32 @@ static void test_profiles_load(void **state)
     must_fail(profile_load("..", &p, &e), &e, RC_INPUT, "x509.profile");
 }
 
+/* Every profile is what its published schema says. */
+static void test_profiles_schema(void **state)
+{
+    char *cwd = getcwd(NULL, 0);
+    char *line = mem_printf("cat >schema.py <<'EOT'\n"
+                            "import glob, json, sys, jsonschema, yaml\n"
+                            "schema = json.load(open(sys.argv[1] + '/profile.schema.json'))\n"
+                            "jsonschema.Draft202012Validator.check_schema(schema)\n"
+                            "files = glob.glob(sys.argv[1] + '/profiles/*.yaml')\n"
+                            "assert len(files) == 11\n"
+                            "for f in files:\n"
+                            "    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(open(f)))\n"
+                            "EOT\n"
+                            "/usr/bin/python3 schema.py '%s/schemas'",
+                            cwd);
+
+    (void)state;
+    CHECK_SH(line);
+    free(line);
+    free(cwd);
+}
+
 #define HEAD "schema: keymill.profile.v1\nname: x\n"
-#define LEAF HEAD "kind: leaf\nsubject: request\nkeys: [ec-p256]\nkey_identifier: sha1\n"
+#define LEAF HEAD "kind: leaf\nsubject: request\nkeys: [ec-p256]\nkey-identifier: sha1\n"
 #define CA   HEAD "kind: ca\nsubject: request\nkeys: [ec-p256]\npossession: signature\n"
-#define SIG  "key_usage: [digitalSignature]\npossession: signature\n"
+#define SIG  "key-usage: [digitalSignature]\npossession: signature\n"
 
 static void test_profiles_refuse(void **state)
 {
@@ -53,34 +75,34 @@ static void test_profiles_refuse(void **state)
         const char *yaml, *key;
     } rows[] = {
         {LEAF SIG "extra: 1\n", "doc.unknown-key"},
-        {LEAF "key_usage: [digitalSignature, keyCertSign]\npossession: signature\n", "x509.profile"},
-        {LEAF "key_usage: [nonRepudiation]\npossession: signature\n", "x509.profile"},
-        {LEAF "key_usage: []\npossession: signature\n", "x509.profile"},
-        {LEAF "key_usage: [keyAgreement]\npossession: signature\n", "x509.profile"},
-        {LEAF "key_usage: [digitalSignature]\npossession: statement\n", "x509.profile"},
-        {LEAF SIG "path_length: 0\n", "x509.profile"},
-        {LEAF SIG "ocsp_nocheck: true\n", "x509.profile"},
-        {LEAF SIG "extended_key_usage: [keymill-nobody]\n", "x509.profile"},
-        {LEAF SIG "extended_key_usage: [clientAuth, 1.3.6.1.5.5.7.3.2]\n", "x509.profile"},
-        {LEAF SIG "extended_key_usage: [1.2.03]\n", "x509.profile"},
-        {LEAF SIG "default_days: 30\nmax_days: 20\n", "x509.profile"},
+        {LEAF "key-usage: [digitalSignature, keyCertSign]\npossession: signature\n", "x509.profile"},
+        {LEAF "key-usage: [nonRepudiation]\npossession: signature\n", "x509.profile"},
+        {LEAF "key-usage: []\npossession: signature\n", "x509.profile"},
+        {LEAF "key-usage: [keyAgreement]\npossession: signature\n", "x509.profile"},
+        {LEAF "key-usage: [digitalSignature]\npossession: statement\n", "x509.profile"},
+        {LEAF SIG "path-length: 0\n", "x509.profile"},
+        {LEAF SIG "ocsp-nocheck: true\n", "x509.profile"},
+        {LEAF SIG "extended-key-usage: [keymill-nobody]\n", "x509.profile"},
+        {LEAF SIG "extended-key-usage: [clientAuth, 1.3.6.1.5.5.7.3.2]\n", "x509.profile"},
+        {LEAF SIG "extended-key-usage: [1.2.03]\n", "x509.profile"},
+        {LEAF SIG "default-days: 30\nmax-days: 20\n", "x509.profile"},
         {LEAF SIG "attributes:\n  - {type: O, value: x}\n", "x509.profile"},
-        {HEAD "kind: leaf\nsubject: device-id\nkeys: [ec-p256]\nkey_identifier: none\n" SIG
+        {HEAD "kind: leaf\nsubject: device-id\nkeys: [ec-p256]\nkey-identifier: none\n" SIG
               "attributes:\n  - {type: CN, value: x}\n",
          "x509.profile"},
-        {HEAD "kind: leaf\nsubject: device-id\nkeys: [ec-p256]\nkey_identifier: none\n" SIG
+        {HEAD "kind: leaf\nsubject: device-id\nkeys: [ec-p256]\nkey-identifier: none\n" SIG
               "attributes:\n  - {type: C, value: DEU}\n",
          "x509.profile"},
-        {HEAD "kind: leaf\nsubject: request\nkeys: [rsa-2048]\nkey_identifier: none\n" SIG, "x509.profile"},
-        {CA "key_identifier: none\nkey_usage: [keyCertSign]\n", "x509.profile"},
-        {CA "key_identifier: sha1\nkey_usage: [cRLSign]\n", "x509.profile"},
-        {CA "key_identifier: sha1\nkey_usage: [keyCertSign]\nextended_key_usage: [OCSPSigning]\n",
+        {HEAD "kind: leaf\nsubject: request\nkeys: [rsa-2048]\nkey-identifier: none\n" SIG, "x509.profile"},
+        {CA "key-identifier: none\nkey-usage: [keyCertSign]\n", "x509.profile"},
+        {CA "key-identifier: sha1\nkey-usage: [cRLSign]\n", "x509.profile"},
+        {CA "key-identifier: sha1\nkey-usage: [keyCertSign]\nextended-key-usage: [OCSPSigning]\n",
          "x509.profile"},
-        {CA "key_identifier: sha1\nkey_usage: [keyCertSign]\nextended_key_usage: [keymill-office]\n",
+        {CA "key-identifier: sha1\nkey-usage: [keyCertSign]\nextended-key-usage: [keymill-office]\n",
          "x509.profile"},
-        {CA "key_identifier: sha1\nkey_usage: [keyCertSign]\nextended_key_usage: [2.5.29.37.0]\n",
+        {CA "key-identifier: sha1\nkey-usage: [keyCertSign]\nextended-key-usage: [2.5.29.37.0]\n",
          "x509.profile"},
-        {CA "key_identifier: sha1\nkey_usage: [keyCertSign]\nsan_from_request: true\n", "x509.profile"},
+        {CA "key-identifier: sha1\nkey-usage: [keyCertSign]\nsan-from-request: true\n", "x509.profile"},
     };
     struct profile *p = NULL;
     struct err e;
@@ -294,7 +316,7 @@ static void test_tbs_refuses(void **state)
 
     (void)state;
     san_put(&san);
-    must(profile_parse("x", SPAN(LEAF SIG "max_days: 10\n"), &p, &e), &e);
+    must(profile_parse("x", SPAN(LEAF SIG "max-days: 10\n"), &p, &e), &e);
     in.profile = p;
     must_fail(tbs_template_new(&in, &t, &e), &e, RC_INPUT, "x509.validity");
     in.not_after = PKI_BEGIN + 10 * PKI_DAY + 1;
@@ -417,12 +439,12 @@ static void test_chain_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_profiles_load), cmocka_unit_test(test_profiles_refuse),
-        cmocka_unit_test(test_chain_gnutls),  cmocka_unit_test(test_chain),
-        cmocka_unit_test(test_cert_fields),   cmocka_unit_test(test_cert_foreign),
-        cmocka_unit_test(test_cert_refuses),  cmocka_unit_test(test_tbs_refuses),
-        cmocka_unit_test(test_san),           cmocka_unit_test(test_serial),
-        cmocka_unit_test(test_chain_read),
+        cmocka_unit_test(test_profiles_load),   cmocka_unit_test(test_profiles_schema),
+        cmocka_unit_test(test_profiles_refuse), cmocka_unit_test(test_chain_gnutls),
+        cmocka_unit_test(test_chain),           cmocka_unit_test(test_cert_fields),
+        cmocka_unit_test(test_cert_foreign),    cmocka_unit_test(test_cert_refuses),
+        cmocka_unit_test(test_tbs_refuses),     cmocka_unit_test(test_san),
+        cmocka_unit_test(test_serial),          cmocka_unit_test(test_chain_read),
     };
 
     return cmocka_run_group_tests(tests, pki_dir_make, pki_dir_remove);

@@ -139,6 +139,49 @@ static void test_crl_refuses(void **state)
     bytes_free(&text);
 }
 
+/* Right signatures over lists that are not as RFC 5280 wants them: an empty list, another algorithm outside.
+ */
+static void test_crl_crooked(void **state)
+{
+    struct node root = node_make("root", "ec-p256", "root-ca", NULL, 0, none);
+    struct pki_revoked r = {NULL, 0, 0, 0};
+    struct bytes good = BYTES_INIT, bad = BYTES_INIT, sig = BYTES_INIT;
+    struct crl *crl = NULL;
+    struct der_writer w;
+    struct span in;
+    struct der_value v;
+    size_t before;
+    struct err e;
+
+    (void)state;
+    must(crl_make(root.key, root.cert, 1, PKI_BEGIN, PKI_BEGIN, pki_next, &r, &good, &e), &e);
+    must(crl_parse("good", bytes_span(&good), &crl, &e), &e);
+    must(der_only(crl->tbs, DER_SEQUENCE, &in, &e), &e);
+    for (before = 0; in.p[before] != DER_CONTEXT_0;) {
+        struct span rest = {in.p + before, in.n - before};
+
+        must(der_next(&rest, &v, &e), &e);
+        before += v.whole.n;
+    }
+    der_init(&w);
+    der_put(&w, (struct span){in.p + before, in.n - before});
+    der_put(&w, SPAN("\x30\x00"));
+    der_put(&w, (struct span){in.p, before});
+    der_wrap(&w, DER_SEQUENCE, 0);
+    pki_sign(root.key, der_span(&w), &bad);
+    must(signer_sign_message(root.key, crl->tbs, &sig, &e), &e);
+    bytes_reset(&good);
+    signed_assemble(alg_by_name("ec-p384"), crl->tbs, bytes_span(&sig), &good);
+    crl_free(crl);
+    must_fail(crl_parse("bad", bytes_span(&bad), &crl, &e), &e, RC_INPUT, "x509.crl");
+    must_fail(crl_parse("bad", bytes_span(&good), &crl, &e), &e, RC_INPUT, "x509.crl");
+    der_fini(&w);
+    bytes_free(&good);
+    bytes_free(&bad);
+    bytes_free(&sig);
+    node_free(&root);
+}
+
 static void test_crl_reasons(void **state)
 {
     (void)state;
@@ -204,8 +247,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crl),         cmocka_unit_test(test_crl_empty),
-        cmocka_unit_test(test_crl_refuses), cmocka_unit_test(test_crl_reasons),
-        cmocka_unit_test(test_crl_large),
+        cmocka_unit_test(test_crl_refuses), cmocka_unit_test(test_crl_crooked),
+        cmocka_unit_test(test_crl_reasons), cmocka_unit_test(test_crl_large),
     };
 
     return cmocka_run_group_tests(tests, pki_dir_make, pki_dir_remove);

@@ -132,6 +132,7 @@ static void test_csr_statement(void **state)
     struct node seal = node_make("station-seal", "ec-p384", "line-1", &ca, 0, none);
     struct span spki = bytes_span(&seal.key->spki);
     struct bytes der = BYTES_INIT, by_hand = BYTES_INIT;
+    struct cert named;
     struct csr *c = NULL;
     struct err e;
 
@@ -158,6 +159,9 @@ static void test_csr_statement(void **state)
     } while (0)
     REFUSED(&manifest, NULL, manifest.cert, manifest.cert->subject);
     REFUSED(&manifest, manifest.cert, twin.cert, manifest.cert->subject);
+    named = *manifest.cert; /* the same serial number of another issuer */
+    named.issuer = root.cert->subject;
+    REFUSED(&manifest, manifest.cert, &named, manifest.cert->subject);
     REFUSED(&manifest, manifest.cert, manifest.cert, other.cert->subject);
     REFUSED(&other, manifest.cert, manifest.cert, manifest.cert->subject);
     must_fail(csr_make_statement(spki, other.key, bytes_span(&manifest.cert->der), &by_hand, &e), &e,
