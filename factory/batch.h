@@ -46,8 +46,8 @@ struct batch_device {
     struct bytes cert; /* DER */
     struct bytes jwe;
 };
-/* Lots are numbered from 0: lot-0.p7m holds the key of the first, lots[0] is its hash, and device i (from 0) is in lot
- * i / lot_size. One line without its LF; decode is strict and leaves the key sealed. */
+/* Lots are numbered from 0: lot-0.p7m holds the key of the first, lots[0] is its hash, and device i (from 0)
+ * is in lot i / lot_size. One line without its LF; decode is strict and leaves the key sealed. */
 NODISCARD enum rc batch_line_seal(const struct secret *lot_key, const char *batch, uint64_t lot,
                                   const char *id, struct span cert, const struct secret *pkcs8,
                                   struct bytes *ret, struct err *e);

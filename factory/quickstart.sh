@@ -307,6 +307,7 @@ refused() { ! admitted "$1" "$2" && grep -qi 'not authori[sz]ed' log/client.log;
 id_of() { sed -n 's/.*"id":"\([^"]*\)".*/\1/p' "devices/$1/device.json"; }
 # drops DEVICE LIST: a live session of the device ends when the list arrives.
 drops() {
+    : >log/live.out
     as "$1" mosquitto_sub "$1-live" -k 5 -t "devices/$(id_of "$1")/cmd" >log/live.out 2>log/live.err &
     live=$!
     waited=0

@@ -95,7 +95,7 @@ struct proto_hello {
     char model[17];
     char serial[17];
     uint8_t
-        die_with_thread; /* the thread that started the worker lives as long as the tool: be killed with it */
+        die_with_thread; /* the thread that started the worker lives as long as the tool: end with it */
 };
 
 struct proto_token {

@@ -19,7 +19,7 @@
 #include "base/bytes.h"
 #include "base/process.h"
 
-enum { TOKENS_MAX = 64 };
+enum { TOKENS_MAX = 64, ORPHAN_GRACE_S = 10 };
 
 static struct token the_token = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 static pthread_t threads[PROTO_SESSIONS_MAX];
@@ -102,7 +102,7 @@ static enum proto_status do_hello(struct exchange *x, struct fault *f)
     struct proto_token found;
     memcpy(&want, fixed_part(x, sizeof want), sizeof want);
     if (want.die_with_thread)
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        prctl(PR_SET_PDEATHSIG, SIGUSR1);
     enum proto_status st = token_find(&want, &the_token, &found, f);
     if (st == PROTO_OK) {
         memcpy(reply_body(x), &found, sizeof found);
@@ -302,12 +302,22 @@ static void *serve(void *arg)
     }
 }
 
+/* The tool is dead: the closed socket ends us after the call into the module that is under way. Ending us at once could
+ * cost the token: SoftHSM's C_Login empties its token file and writes it anew. A module that hangs gets SIGALRM. */
+static void tool_died(int sig)
+{
+    (void)sig;
+    alarm(ORPHAN_GRACE_S);
+}
+
 /* The tool decides when we end, not a ^C that the terminal sends to everybody. */
-static void signals_ignore(void)
+static void signals_set(void)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+    struct sigaction death = {.sa_handler = tool_died, .sa_flags = SA_RESTART};
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN);
+    sigaction(SIGUSR1, &death, NULL);
 }
 
 static bool started_by_a_tool(void)
@@ -321,7 +331,7 @@ int main(void)
 {
     static struct exchange main_exchange;
     process_harden();
-    signals_ignore();
+    signals_set();
     if (!started_by_a_tool()) {
         fprintf(stderr, "keymill-token: started by the keymill tools, not by hand\n");
         return RC_USAGE;

@@ -49,7 +49,7 @@ static void read_kind(struct doc_map *m, struct ca_config *c)
         c->validity_days = doc_int(m, "validity-days", 1, DAYS_MAX);
     if (c->has_trust && doc_has(m, "validity-days"))
         doc_fail(m, "validity-days", "ca.config",
-                 "only a root sets its own validity; a CA under '%s' gets it from the root", "trust");
+                 "a CA with 'trust' gets its validity from the root above it; remove one of the two");
 }
 
 static void read_members(struct doc_map *m, struct ca_config *c)

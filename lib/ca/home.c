@@ -24,7 +24,9 @@ static enum rc authority_read(struct ca *ca, struct err *e)
     enum rc rc = stmt_next(q, &a->begun, e);
     if (rc != RC_OK || !a->begun)
         return rc;
-    memcpy(a->config_sha256, stmt_col_blob(q, 0).p, SHA256_LEN); /* the table's CHECK says 32 octets */
+    struct span config = stmt_col_blob(q, 0);
+    if (config.n == SHA256_LEN)
+        memcpy(a->config_sha256, config.p, SHA256_LEN);
     keep(&a->spki, stmt_col_blob(q, 1));
     keep(&a->request, stmt_col_blob(q, 2));
     keep(&a->certificate, stmt_col_blob(q, 3));

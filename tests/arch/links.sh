@@ -11,21 +11,21 @@ result() {
 }
 # never BINARY LIBRARY...: not among its NEEDED entries.
 never() {
-    bin=$1
+    file=$1
     shift
-    needed=$(objdump -p "$bin" | sed -n 's/^ *NEEDED *//p')
-    [ -n "$needed" ] || { result 1 "'$bin' shows no NEEDED entries"; return; }
+    needed=$(objdump -p "$file" | sed -n 's/^ *NEEDED *//p')
+    [ -n "$needed" ] || { result 1 "'$file' shows no NEEDED entries"; return; }
     for lib in "$@"; do
-        if echo "$needed" | grep -q "^$lib"; then result 1 "'$bin' is linked to $lib"; else result 0 ""; fi
+        if echo "$needed" | grep -q "^$lib"; then result 1 "'$file' is linked to $lib"; else result 0 ""; fi
     done
 }
 # closure BINARY LIBRARY...: nowhere in what it loads.
 closure() {
-    bin=$1
+    file=$1
     shift
-    all=$(ldd "$bin" | awk '{print $1}')
+    all=$(ldd "$file" | awk '{print $1}')
     for lib in "$@"; do
-        if echo "$all" | grep -q "^$lib"; then result 1 "'$bin' loads $lib in the end"; else result 0 ""; fi
+        if echo "$all" | grep -q "^$lib"; then result 1 "'$file' loads $lib in the end"; else result 0 ""; fi
     done
 }
 # lacks BINARY SYMBOL: one of our modules is not inside. has BINARY SYMBOL proves that the look itself works.

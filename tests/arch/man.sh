@@ -27,7 +27,7 @@ for tool in hsm ca office station cloud; do
         *) bad "'$page' has no synopsis of '$verb'" ;;
         esac
         # shellcheck disable=SC2086
-        for option in $("$bin" $verb -h | grep -o -- '--[a-z][a-z-]*' | sort -u); do
+        for option in $("$bin" $verb -h | grep -o -- '--[a-z][a-z-]*' | grep -v -x -e --help | sort -u); do
             real="$real $option"
             case $text in
             *"$option"[!a-z-]*) ok ;;
@@ -38,7 +38,7 @@ for tool in hsm ca office station cloud; do
 $verbs
 VERBS
     for option in $(echo "$text" | grep -o -- ' --[a-z][a-z-]*' | sort -u); do
-        case "$real --version " in
+        case "$real --version --help " in
         *" $option "*) ok ;;
         *) bad "'$page' names $option, which no verb has" ;;
         esac

@@ -120,7 +120,7 @@ kids=
 broker_stop() {
     for pid in $kids $broker_pid; do kill "$pid" 2>/dev/null || true; done
     for pid in $kids $broker_pid; do wait "$pid" 2>/dev/null || true; done
-    kids= broker_pid=
+    kids='' broker_pid=''
 }
 # shellcheck disable=SC2034
 at_end=broker_stop
@@ -131,7 +131,7 @@ if nm -D "$KEYMILL_BUILD/lib/keymill/keymill_admission.so" | grep -q __asan_init
 fi
 # broker_start TARGET OTHERS: waits until it listens; the port is chosen anew when it is taken.
 broker_start() {
-    for try in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
         port=$((20000 + $(od -An -N 2 -tu2 /dev/urandom) % 20000))
         rm -f broker/back.sock
         cat >broker/mosquitto.conf <<CONF
@@ -154,7 +154,7 @@ plugin_opt_others $2
 CONF
         LD_PRELOAD=$preload ASAN_OPTIONS=detect_leaks=0 mosquitto -c broker/mosquitto.conf >broker/out 2>&1 &
         broker_pid=$!
-        for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+        for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
             [ ! -S broker/back.sock ] || break
             kill -0 "$broker_pid" 2>/dev/null || break
             sleep 0.2
@@ -168,14 +168,14 @@ CONF
 }
 # until_in FILE TEXT: waits up to 10 seconds for it.
 until_in() {
-    for wait in $(seq 100); do
+    for _ in $(seq 100); do
         if grep -qF -e "$2" "$1" 2>/dev/null; then pass; return; fi
         sleep 0.1
     done
     fail "no '$2' in $(basename "$1") after 10 s: $(tail -n 5 "$1")"
 }
 until_gone() {
-    for wait in $(seq 100); do
+    for _ in $(seq 100); do
         if ! kill -0 "$1" 2>/dev/null; then pass; return; fi
         sleep 0.1
     done
@@ -209,7 +209,7 @@ live() {
 
 # until_ready NAME TOPIC: publishes there from the back end until the session shows it.
 until_ready() {
-    for wait in $(seq 50); do
+    for _ in $(seq 50); do
         back_pub -t "$2" -m ready
         if grep -q ready "$1.out"; then pass; return; fi
         sleep 0.1

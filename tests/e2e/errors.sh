@@ -55,6 +55,7 @@ ok "the batch" keymill-station accept --home line7 C2.batch
 # --- token and PIN ---
 before=$(journal)
 printf '000000' >wrong.pin
+chmod 600 wrong.pin
 KEYMILL_STATION_PIN=$PWD/wrong.pin refused 4 hsm.pin-incorrect "a wrong PIN" keymill-station next --home line7 --order C2 --out dev
 lacks "$T/err" 000000
 chmod 644 wrong.pin

@@ -81,7 +81,7 @@ done
 ok "openssl opens the batch's detached signature" openssl cms -verify -purpose any -inform DER -in A1.batch/batch.p7s -content A1.batch/batch.json -binary -CAfile pki/root.pem -out /dev/null
 openssl cms -verify -purpose any -inform DER -in A1.checkpoint -CAfile pki/root.pem -out "$T/json" 2>/dev/null
 same "the checkpoint has the manifest's SHA-256" "$(jq -r .manifest_sha256 "$T/json")" "$(sha256sum A1.manifest.jsonl | cut -d ' ' -f 1)"
-same "devices.jsonl is the one that batch.json names" "$(jq -r .devices.sha256 A1.batch/batch.json)" "$(sha256sum A1.batch/devices.jsonl | cut -d ' ' -f 1)"
+same "devices.jsonl is the one that batch.json names" "$(jq -r .devices_sha256 A1.batch/batch.json)" "$(sha256sum A1.batch/devices.jsonl | cut -d ' ' -f 1)"
 ok "Merkle root and line hashes, computed in Python" /usr/bin/python3 "$top/tests/support/merkle.py" A1.manifest.jsonl "$(jq -r .merkle_root "$T/json")"
 same "the order delivers its trust bundle" "$(sha256sum devices/released/trust.pem | cut -d ' ' -f 1)" "$(openssl cms -verify -purpose any -inform DER -in A1.order -CAfile pki/root.pem 2>/dev/null | jq -r .trust_bundle.sha256)"
 
@@ -103,7 +103,7 @@ same "office: two keys sign, one agrees" "$(sed -n 's/^ *Usage: *//p' "$T/flags"
 # --- secrets: the PINs and a device's private scalar stand nowhere they should not ---
 pin=$(cat token/pin)
 if grep -rlF --exclude-dir=token "$pin" . >"$T/out"; then fail "the PIN stands in a file"; else pass; fi
-scalar=$(openssl pkey -in devices/released/key.pem -outform DER | openssl asn1parse -inform DER -strparse 26 2>/dev/null | sed -n 's/.*OCTET STRING *\[HEX DUMP\]:\([0-9A-F]*\).*/\1/p' | head -n 1)
+scalar=$(openssl pkey -in devices/released/key.pem -text -noout | awk '/^priv:/ {on = 1; next} /^pub:/ {on = 0} on' | tr -d ' :\n')
 if [ ${#scalar} = 64 ]; then pass; else fail "no scalar found in key.pem: '$scalar'"; fi
 ok "no file but key.pem holds the device's key, raw, hex or base64" /usr/bin/python3 "$top/tests/support/secrets.py" "$scalar" devices/released/key.pem .
 

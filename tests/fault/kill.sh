@@ -56,6 +56,7 @@ ok "audit chain whole" keymill-ca show --home ca/local-ca
 # --- next ---
 ok "station accepts the order" keymill-station accept --home line7 K1.order
 ok "and the batch, every line of it" keymill-station accept --home line7 K1.batch
+mkdir dev again
 i=0
 kills=0
 while [ $i -lt $rounds ]; do

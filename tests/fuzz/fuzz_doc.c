@@ -107,10 +107,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct span text = {data, size};
     struct err e;
     struct doc *d = NULL;
-    read_doc(doc_parse_yaml("fuzz.yaml", text, &d, &e), d);
+    enum rc rc = doc_parse_yaml("fuzz.yaml", text, &d, &e);
+    read_doc(rc, d);
     d = NULL;
-    read_doc(doc_parse_json("fuzz.json", text, &d, &e), d);
+    rc = doc_parse_json("fuzz.json", text, &d, &e);
+    read_doc(rc, d);
     d = NULL;
-    read_doc(doc_parse_jsonl("fuzz.jsonl", 7, text, &d, &e), d);
+    rc = doc_parse_jsonl("fuzz.jsonl", 7, text, &d, &e);
+    read_doc(rc, d);
     return 0;
 }

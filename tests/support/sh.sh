@@ -40,10 +40,10 @@ fail() {
     sed 's/^/    /' "$T/out" "$T/err"
 }
 expect_code() {
-    want=$1 name=$2 code=0
+    t_want=$1 t_name=$2 t_code=0
     shift 2
-    "$@" >"$T/out" 2>"$T/err" </dev/null || code=$?
-    if [ "$code" = "$want" ]; then pass; else fail "$name: exit code $code, not $want"; fi
+    "$@" >"$T/out" 2>"$T/err" </dev/null || t_code=$?
+    if [ "$t_code" = "$t_want" ]; then pass; else fail "$t_name: exit code $t_code, not $t_want"; fi
 }
 ok() { expect_code 0 "$@"; }
 refused() {

@@ -30,41 +30,52 @@ enum { DAY = 86400 };
 /* ---- a keystore that can break ---- */
 
 /* Software keys; "lose_key" makes a key and then fails, as a crash between the token and the database looks;
- * "fail_sign" hands out signers that sign nothing. */
+ * "signs" is how many requests a signer answers before its token is gone. */
 struct shaky {
     struct keystore base;
     struct keystore *soft;
-    bool lose_key, fail_sign;
+    bool lose_key;
+    int signs;
+};
+enum { ALWAYS = 1000000 };
+static struct shaky keys;
+
+struct shaky_signer {
+    struct signer base;
+    struct signer *real;
 };
 
-static enum rc broken_sign(struct signer *s, const uint8_t *digests, size_t n, struct bytes *ret,
-                           struct err *e)
+static enum rc shaky_sign(struct signer *s, const uint8_t *digests, size_t n, struct bytes *ret,
+                          struct err *err)
 {
-    (void)digests, (void)n, (void)ret;
-    return err_set(e, RC_TOKEN, "hsm.gone", "key '%s': the token is gone", s->name);
+    struct signer *real = ((struct shaky_signer *)s)->real;
+    if (keys.signs == 0)
+        return err_set(err, RC_TOKEN, "hsm.gone", "key '%s': the token is gone", s->name);
+    if (keys.signs != ALWAYS)
+        keys.signs--;
+    return real->ops->sign(real, digests, n, ret, err);
 }
 
-static void broken_free(struct signer *s)
+static void shaky_free(struct signer *s)
 {
+    signer_free(((struct shaky_signer *)s)->real);
     signer_fini(s);
     free(s);
 }
 
 static enum rc shaky_find(struct keystore *k, const char *uri, enum key_usage usage, struct signer **ret,
-                          struct err *e)
+                          struct err *err)
 {
-    static const struct signer_ops ops = {broken_sign, NULL, broken_free};
-    struct shaky *s = (struct shaky *)k;
+    static const struct signer_ops ops = {shaky_sign, NULL, shaky_free};
     struct signer *real = NULL;
-    enum rc rc = s->soft->ops->find(s->soft, uri, usage, &real, e);
-    if (rc != RC_OK || !s->fail_sign) {
-        *ret = real;
+    enum rc rc = ((struct shaky *)k)->soft->ops->find(keys.soft, uri, usage, &real, err);
+    if (rc != RC_OK)
         return rc;
-    }
-    *ret = mem_new(sizeof(**ret));
-    rc = signer_init(*ret, &ops, usage, uri, bytes_span(&real->spki), e);
-    signer_free(real);
-    return rc;
+    struct shaky_signer *s = mem_new(sizeof(*s));
+    s->real = real;
+    assert_int_equal(signer_init(&s->base, &ops, usage, uri, bytes_span(&real->spki), err), RC_OK);
+    *ret = &s->base;
+    return RC_OK;
 }
 
 static enum rc shaky_generate(struct keystore *k, const char *uri, const struct alg *alg,
@@ -80,11 +91,9 @@ static enum rc shaky_generate(struct keystore *k, const char *uri, const struct 
 }
 
 static const struct keystore_ops shaky_ops = {shaky_find, shaky_generate};
-static struct shaky keys;
-
 static int set_up(void **state)
 {
-    keys = (struct shaky){.base = {&shaky_ops}, .soft = softstore_new()};
+    keys = (struct shaky){.base = {&shaky_ops}, .soft = softstore_new(), .signs = ALWAYS};
     return folder_make(state);
 }
 
@@ -425,11 +434,11 @@ static void test_a_crash_before_the_signature_leaves_a_void_serial(void **state)
     keys.lose_key = true;
     assert_int_equal(ca_init(at("root"), at("root.yaml"), &keys.base, &fresh, &e), RC_TOKEN);
     keys.lose_key = false;
-    keys.fail_sign = true;
+    keys.signs = 0;
     refused(ca_init(at("root"), at("root.yaml"), &keys.base, &fresh, &e), RC_TOKEN, "hsm.gone");
     assert_int_equal(sql("root", "SELECT count(*) FROM certificate WHERE state = 'reserved'"), 1);
     assert_false(file_exists(at("root/cert.pem")));
-    keys.fail_sign = false;
+    keys.signs = ALWAYS;
     must(ca_init(at("root"), at("root.yaml"), &keys.base, &fresh, &e));
     struct ca_summary s = summary("root");
     assert_int_equal(s.issued, 1);
@@ -542,8 +551,18 @@ static void test_import_takes_only_what_was_requested(void **state)
     refused(ca_import(at("root"), at("local.pem"), at("root/cert.pem"), &fresh, &e), RC_CONFLICT,
             "ca.no-request");
 
+    /* another key under the right name */
+    struct signer *other = new_key(KEY_SIGN);
+    write_csr(other, "Example online CA", "other.csr");
+    signer_free(other);
+    struct ca_issue in = {.profile = "online-ca", .csr_path = "other.csr", .sub_ca = true};
+    must(issue("root", &in, "other.pem", NULL));
+    refused(ca_import(at("online"), at("other.pem"), at("root/cert.pem"), &fresh, &e), RC_INPUT,
+            "ca.certificate");
+    assert_non_null(strstr(e.text, "another key"));
+
     /* the right key in a certificate of another profile */
-    struct ca_issue in = {.profile = "local-ca", .csr_path = "online.csr", .sub_ca = true};
+    in = (struct ca_issue){.profile = "local-ca", .csr_path = "online.csr", .sub_ca = true};
     must(issue("root", &in, "wrong.pem", NULL));
     assert_int_equal(ca_import(at("online"), at("wrong.pem"), at("root/cert.pem"), &fresh, &e), RC_DENIED);
     assert_string_equal(e.key, "lint.eku");
@@ -593,6 +612,19 @@ static void test_import_again_brings_newer_crls(void **state)
     crl_free(make_crl("online", "online.crl", false));
     assert_int_equal(sh("cat root/cert.pem online.crl >chain.pem"), 0);
     refused(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &e), RC_INPUT, "ca.chain");
+    /* nor does one of a namesake with another key */
+    char *twin = mem_printf("%s", root_yaml);
+    memcpy(strstr(twin, "soft:root"), "soft:twin", 9);
+    put(at("twin.yaml"), twin);
+    free(twin);
+    must(ca_init(at("twin"), at("twin.yaml"), &keys.base, &fresh, &e));
+    crl_free(make_crl("twin", "twin.crl", false));
+    assert_int_equal(sh("cat root/cert.pem twin.crl >chain.pem"), 0);
+    assert_int_equal(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &e), RC_INPUT);
+    /* nor one whose signature was changed */
+    assert_int_equal(
+        sh("openssl crl -in root.crl -badsig -out root.crl && cat root/cert.pem root.crl >chain.pem"), 0);
+    assert_int_equal(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &e), RC_INPUT);
 }
 
 /* ---- issuing ---- */
@@ -992,7 +1024,11 @@ static void test_a_group_left_by_a_crash_becomes_void(void **state)
             "SELECT count(*) FROM audit WHERE event = 'void' AND json_extract(detail, '$.count') = 150"),
         1);
     refused(ca_group_commit(r, g->items, GROUP, &e), RC_CONFLICT, "ca.not-reserved");
-    must(ca_group_reserve(r, g->items, GROUP, &e)); /* the same ids may be done again, with other serials */
+    /* the same ids may be done again, with other serials and any of the keys */
+    struct span swapped = g->items[0].spki;
+    g->items[0].spki = g->items[1].spki;
+    g->items[1].spki = swapped;
+    must(ca_group_reserve(r, g->items, GROUP, &e));
     assert_memory_not_equal(serial, g->items[0].serial, sizeof(serial));
     must(ca_group_sign(r, g->items, GROUP, &e));
     must(ca_group_commit(r, g->items, GROUP, &e));
@@ -1101,7 +1137,7 @@ static void test_a_token_that_fails_leaves_no_certificate(void **state)
     (void)state;
     make_local();
     struct group *g = group_new(1);
-    keys.fail_sign = true;
+    keys.signs = 1; /* the first 64 of the group are signed */
     struct ca *ca = open_ca("local");
     struct ca_run *r = begin(ca, "A1");
     must(ca_group_reserve(r, g->items, GROUP, &e));
@@ -1110,7 +1146,7 @@ static void test_a_token_that_fails_leaves_no_certificate(void **state)
         assert_int_equal(g->items[i].der.n, 0);
     ca_run_end(r);
     ca_close(ca);
-    keys.fail_sign = false;
+    keys.signs = ALWAYS;
     group_free(g);
 }
 
