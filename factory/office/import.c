@@ -53,8 +53,8 @@ static enum rc which_key(struct office *o, const char *cert_path, const struct c
 
 /* ---- CRLs only move forward ---- */
 
-/* Whether a stored CRL is newer than the one of the same issuer that would replace it, or would vanish
- * without one. */
+/* No CRL of the same CA in the new chain has a lower number. That each is there at all is judged by
+ * verify_role. */
 static enum rc crl_not_older(const struct crl *had, const struct cms_chain *now, struct err *e)
 {
     char issuer_key[2 * 20 + 1] = "?";

@@ -105,7 +105,7 @@ enum rc certify(struct ca *ca, struct cert_job *job, struct err *e)
         free(subject);
     }
     if (rc == RC_OK) {
-        struct lint_subject lint = {bytes_span(&tbs), ca->cert, job->profile};
+        struct lint_subject lint = {.tbs = bytes_span(&tbs), .issuer = ca->cert, .profile = job->profile};
         rc = lint_tbs(&lint, e);
     }
     if (rc == RC_OK)

@@ -83,7 +83,8 @@ static enum rc profile_check(const struct ca *ca, const struct path *p, struct e
     enum rc rc = profile_load(ca->config->profile, &profile, e);
     if (rc != RC_OK)
         return rc;
-    struct lint_subject lint = {p->cert[0]->tbs, p->cert[1], profile};
+    struct lint_subject lint = {
+        .tbs = p->cert[0]->tbs, .issuer = p->cert[1], .profile = profile, .foreign = true};
     rc = lint_tbs(&lint, e);
     profile_free(profile);
     return rc;

@@ -62,7 +62,7 @@ static enum rc template_lint(const struct ca_run *r, struct err *e)
         rc = tbs_make(r->template, &subject, &tbs, e);
     }
     if (rc == RC_OK) {
-        struct lint_subject lint = {bytes_span(&tbs), r->ca->cert, r->profile};
+        struct lint_subject lint = {.tbs = bytes_span(&tbs), .issuer = r->ca->cert, .profile = r->profile};
         rc = lint_tbs(&lint, e);
     }
     signer_free(key);

@@ -95,7 +95,7 @@ static uint64_t judge(const struct lint_view *v)
 /* ret_subject, when wanted: the subject's text for a message, malloc'd. */
 static enum rc find(const struct lint_subject *s, uint64_t *ret, char **ret_subject, struct err *e)
 {
-    struct lint_view v = {.issuer = s->issuer, .profile = s->profile};
+    struct lint_view v = {.issuer = s->issuer, .profile = s->profile, .foreign = s->foreign};
     const struct alg *a = NULL;
     struct signer *key = NULL;
     struct cert *c = NULL;

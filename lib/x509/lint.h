@@ -20,6 +20,8 @@ struct lint_subject {
     struct span tbs;
     const struct cert *issuer;
     const struct profile *profile;
+    bool foreign; /* made by a CA that is not ours (import): RFC 5280 leaves the making of the key identifier
+                     open, so one of any octets is right; everything else is as the profile says */
 };
 /* The first finding. RC_DENIED lint.form when the TBS is no TBSCertificate at all, lint.signature when what
  * was signed does not verify. */

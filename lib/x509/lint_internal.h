@@ -13,6 +13,7 @@ struct lint_view {
     struct scan scan;
     const struct cert *issuer; /* NULL: self-signed */
     const struct profile *profile;
+    bool foreign;
 };
 
 #endif

@@ -192,6 +192,8 @@ static bool ski(const struct lint_view *v)
 
     if (v->profile->ski == SKI_NONE)
         return !is_ca_profile(v) && !(v->scan.present & EXT_SKI);
+    if (v->foreign)
+        return v->cert->ski.n > 0;
     if (v->profile->ski == SKI_SHA1)
         key_id_sha1(v->cert->spki, id);
     else

@@ -182,6 +182,7 @@ keymill-ca init --home full/root --config root3.yaml
 END
 sed 's/object=root-ca/object=root-3/' root.yaml >root3.yaml
 expect_code 1 "a new home on a full disk" run_in empty.sh
+# shellcheck disable=SC2016 # $0 is the inner shell's
 ok "no key was made for it" sh -c '! keymill-hsm list "pkcs11:token=root-ca" --pin-source "file:$0" | grep root-3' "$pin"
 cat >readonly.sh <<'END'
 mount --bind online online

@@ -115,7 +115,10 @@ static void test_bases(void **state)
         assert_int_equal(mine.n, theirs.n);
         assert_memory_equal(mine.p, theirs.p, mine.n);
         assert_int_equal(findings(&r), 0);
-        must(lint_tbs(&(struct lint_subject){bytes_span(&mine), r.given, &r.profile}, &e), &e);
+        must(lint_tbs(
+                 &(struct lint_subject){.tbs = bytes_span(&mine), .issuer = r.given, .profile = &r.profile},
+                 &e),
+             &e);
         tbs_template_free(t);
         bytes_free(&mine);
         bytes_free(&theirs);
@@ -165,8 +168,11 @@ static void test_errors(void **state)
         recipe_make(&r, vectors[i].base, base_issuer(vectors[i].base));
         vectors[i].change(&r);
         recipe_write(&r, &tbs);
-        must_fail(lint_tbs(&(struct lint_subject){bytes_span(&tbs), r.given, &r.profile}, &e), &e, RC_DENIED,
-                  key);
+        must_fail(
+            lint_tbs(
+                &(struct lint_subject){.tbs = bytes_span(&tbs), .issuer = r.given, .profile = &r.profile},
+                &e),
+            &e, RC_DENIED, key);
         assert_non_null(strstr(e.text, lint_rules()[rule_index(vectors[i].rule)].clause));
         free(key);
         bytes_free(&tbs);
@@ -185,14 +191,18 @@ static void test_form(void **state)
     recipe_make(&r, "device", &local);
     recipe_write(&r, &tbs);
     for (size_t n = 0; n < tbs.n; n += 7)
-        must_fail(lint_tbs(&(struct lint_subject){{tbs.p, n}, r.given, &r.profile}, &e), &e, RC_DENIED,
-                  "lint.form");
+        must_fail(
+            lint_tbs(&(struct lint_subject){.tbs = {tbs.p, n}, .issuer = r.given, .profile = &r.profile}, &e),
+            &e, RC_DENIED, "lint.form");
     bytes_add_byte(&tbs, 0x05);
     bytes_add_byte(&tbs, 0x00);
-    must_fail(lint_tbs(&(struct lint_subject){bytes_span(&tbs), r.given, &r.profile}, &e), &e, RC_DENIED,
-              "lint.form");
-    must_fail(lint_tbs(&(struct lint_subject){bytes_span(&tbs), NULL, &r.profile}, &e), &e, RC_DENIED,
-              "lint.form");
+    must_fail(
+        lint_tbs(&(struct lint_subject){.tbs = bytes_span(&tbs), .issuer = r.given, .profile = &r.profile},
+                 &e),
+        &e, RC_DENIED, "lint.form");
+    must_fail(
+        lint_tbs(&(struct lint_subject){.tbs = bytes_span(&tbs), .issuer = NULL, .profile = &r.profile}, &e),
+        &e, RC_DENIED, "lint.form");
     bytes_free(&tbs);
     recipe_free(&r);
 }
