@@ -19,8 +19,8 @@ done
 case $devices in
 '' | *[!0-9]*) echo "quickstart: --devices: a number is required" >&2; exit 2 ;;
 esac
-if [ "$devices" -lt 5 ] || [ "$devices" -gt 900000 ]; then
-    echo "quickstart: --devices: from 5 to 900000" >&2
+if [ "$devices" -lt 5 ] || [ "$devices" -gt 50000 ]; then
+    echo "quickstart: --devices: from 5 to 50000" >&2
     exit 2
 fi
 

@@ -148,8 +148,11 @@ static enum rc store(const struct station *s, const struct job *j, const struct 
     struct err ignored = ERR_INIT;
     enum rc rc = copy_all(&source->batch, dir, part, e);
 
-    if (rc == RC_OK)
+    if (rc == RC_OK) {
         rc = check_copy(s, j, source, part, e);
+        if (rc == RC_INPUT)
+            rc = err_prefix(e, "the batch in '%s' is damaged; get it again", dir);
+    }
     if (rc == RC_OK)
         rc = rename_folder(part, final, e);
     if (rc != RC_OK && dir_remove(part, &ignored) != RC_OK)

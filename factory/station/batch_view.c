@@ -129,8 +129,7 @@ enum rc lot_check(const struct batch *b, const char *dir, uint64_t lot, struct e
     enum rc rc = sha256_file(path, have, e);
 
     if (rc == RC_OK && memcmp(have, b->lots[lot].sha256, SHA256_LEN) != 0)
-        rc = err_set(e, RC_INPUT, "batch.lot",
-                     "'%s' is not the file that batch.json names (another SHA-256); get the batch again",
+        rc = err_set(e, RC_INPUT, "batch.lot", "'%s' is not the file that batch.json names (another SHA-256)",
                      path);
     free(path);
     return rc;
@@ -147,9 +146,8 @@ enum rc device_decode(const struct job *j, const char *path, uint64_t i, struct 
 
     id_block_id(&j->me.ids, i, id);
     if (rc == RC_OK && strcmp(d.id, id) != 0)
-        rc = err_set(e, RC_INPUT, "batch.id",
-                     "'%s' line %" PRIu64 ": '%s' stands where the order has '%s'; get the batch again", path,
-                     i + 1, d.id, id);
+        rc = err_set(e, RC_INPUT, "batch.id", "'%s' line %" PRIu64 ": '%s' stands where the order has '%s'",
+                     path, i + 1, d.id, id);
     if (rc == RC_OK)
         *ret = d;
     else
@@ -171,8 +169,7 @@ struct pass {
 
 static enum rc other_file(const struct pass *p, struct err *e)
 {
-    return err_set(e, RC_INPUT, "batch.devices",
-                   "'%s' is not the file that batch.json names; get the batch again", p->path);
+    return err_set(e, RC_INPUT, "batch.devices", "'%s' is not the file that batch.json names", p->path);
 }
 
 static enum rc pass_line(struct pass *p, struct span line, struct err *e)
@@ -204,8 +201,8 @@ static enum rc pass_end(struct pass *p, struct err *e)
     if (p->i != p->batch->count || memcmp(hash, p->batch->devices_sha256, SHA256_LEN) != 0)
         return other_file(p, e);
     if (memcmp(root, p->batch->merkle_root, SHA256_LEN) != 0)
-        return err_set(e, RC_INPUT, "batch.merkle",
-                       "'%s' has another Merkle root than batch.json says; get the batch again", p->path);
+        return err_set(e, RC_INPUT, "batch.merkle", "'%s' has another Merkle root than batch.json says",
+                       p->path);
     return RC_OK;
 }
 

@@ -110,7 +110,7 @@ static inline void check_refused(enum rc got, enum rc want, const char *key, con
 {
     if (got != want || strcmp(e.key, key) != 0)
         fail_msg("%s: %d [%s] expected, got %d: %s [%s]", what, (int)want, key, (int)got, e.text, e.key);
-    assert_non_null(strchr(e.text, '\''));
+    assert_non_null(strchr(e.text, '\'')); /* a subject */
 }
 
 /* ---- setting up ---- */

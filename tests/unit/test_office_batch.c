@@ -252,7 +252,16 @@ static void test_resume_lost(void **state)
     refused(try_batch("F1", &report), RC_CONFLICT, "office.batch-lost");
     assert_content(at("F1.batch.part/devices.jsonl"), bytes_span(&damaged));
 
+    /* A device that was revoked meanwhile has no certificate in force; the lines behind it are not cut off.
+     */
     must(file_publish(at("F1.batch.part/devices.jsonl"), 0600, bytes_span(&text), &e));
+    sql_int("local/ca.db", "UPDATE certificate SET state = 'revoked', revoked_at = 1, reason = 1 WHERE "
+                           "device_id = 'F1-000002'");
+    refused(try_batch("F1", &report), RC_CONFLICT, "office.batch-lost");
+    assert_content(at("F1.batch.part/devices.jsonl"), bytes_span(&text));
+    sql_int("local/ca.db", "UPDATE certificate SET state = 'issued', revoked_at = NULL, reason = NULL WHERE "
+                           "device_id = 'F1-000002'");
+
     must(try_batch("F1", &report));
     check_batch("F1", "local", "F1.batch");
     bytes_free(&damaged);
