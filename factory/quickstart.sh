@@ -271,7 +271,7 @@ plugin $build/lib/keymill/keymill_admission.so
 plugin_opt_target $dir/config/broker.yaml
 plugin_opt_others allow
 CONF
-        mosquitto -c broker/mosquitto.conf >>log/broker.log 2>&1 &
+        "${KEYMILL_BROKER:-mosquitto}" -c broker/mosquitto.conf >>log/broker.log 2>&1 &
         broker_pid=$!
         waited=0
         while [ $waited -lt 50 ] && kill -0 "$broker_pid" 2>/dev/null; do
