@@ -72,6 +72,9 @@ enum proto_status {
     PROTO_FAILED,
 };
 
+/* Packed: what crosses the socket has no padding, so nothing uninitialised does. */
+#pragma pack(push, 1)
+
 struct proto_header {
     uint16_t version;
     uint16_t op;
@@ -110,7 +113,7 @@ struct proto_token {
 
 struct proto_login {
     uint32_t sessions; /* each with its own thread */
-    uint8_t pin;       /* 1: read it from the pipe; 0: the token asks on its own keypad, or wants none */
+    uint32_t pin;      /* 1: read it from the pipe; 0: the token asks on its own keypad, or wants none */
 };
 
 /* The attributes of a private key that a policy looks at: 1, 0, or -1 where the token does not say. */
@@ -165,5 +168,7 @@ struct proto_use {
     uint64_t mechanism;
     uint32_t result; /* octets that the token shall return: of each raw signature, of the secret */
 };
+
+#pragma pack(pop)
 
 #endif

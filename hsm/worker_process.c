@@ -8,10 +8,10 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -97,19 +97,33 @@ enum rc worker_start(struct worker *w, struct err *e)
     return rc;
 }
 
+/* Waits for the worker's own end, at most for the grace. Polling, because a file descriptor for a process is
+ * not to be had everywhere. */
+static bool ended_by_itself(pid_t pid)
+{
+    const struct timespec pause = {.tv_nsec = 500000};
+    int64_t end = clock_mono_ms() + END_GRACE_MS;
+    for (;;) {
+        pid_t got = waitpid(pid, NULL, WNOHANG);
+        if (got == pid || (got < 0 && errno != EINTR))
+            return true;
+        if (clock_mono_ms() >= end)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+}
+
 void worker_end(struct worker *w, bool kill_it)
 {
     worker_pin_end(w);
     fd_close(&w->sock);
     if (w->pid <= 0)
         return;
-    int pidfd = pidfd_open(w->pid, 0);
-    struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    if (kill_it || pidfd < 0 || poll(&p, 1, END_GRACE_MS) <= 0)
+    if (kill_it || !ended_by_itself(w->pid)) {
         kill(w->pid, SIGKILL);
-    while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
-    fd_close(&pidfd);
+        while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
     w->pid = 0;
 }
 

@@ -39,15 +39,14 @@ void order_make(struct order *o, const struct pki *p, const char *id, int64_t no
 void order_add_station(struct order *o, const char *name, const struct cert *manifest,
                        const struct cert *seal, uint64_t sequence, uint64_t quantity)
 {
-    struct order_station *s = &o->stations[o->nstations];
-
-    *s = (struct order_station){
+    struct order_station s = {
         .sequence = sequence, .quantity = quantity, .ids = {.digits = 6, .first = 1, .count = quantity}};
-    snprintf(s->name, sizeof s->name, "%s", name);
-    snprintf(s->ids.prefix, sizeof s->ids.prefix, "%.40s-%zu-", o->id, o->nstations);
-    memcpy(s->manifest, manifest->sha256, SHA256_LEN);
-    memcpy(s->seal, seal->sha256, SHA256_LEN);
-    o->nstations++;
+
+    snprintf(s.name, sizeof s.name, "%s", name);
+    snprintf(s.ids.prefix, sizeof s.ids.prefix, "%.40s-%zu-", o->id, o->nstations);
+    memcpy(s.manifest, manifest->sha256, SHA256_LEN);
+    memcpy(s.seal, seal->sha256, SHA256_LEN);
+    o->stations[o->nstations++] = s;
 }
 
 void order_write(struct order *o, const struct pki_signer *office, const char *path)

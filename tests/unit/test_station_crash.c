@@ -37,6 +37,16 @@ static bool kill_at(void (*work)(int round), int round, unsigned us)
     return WIFSIGNALED(status);
 }
 
+/* A random moment in the work, whose length is found out on the way: earlier when it was through, later when
+ * it was not. */
+static bool kill_somewhere(void (*work)(int round), int round, unsigned *length)
+{
+    bool killed = kill_at(work, round, (unsigned)random() % *length);
+
+    *length = killed ? *length / 20 * 21 : *length / 4 * 3;
+    return killed;
+}
+
 /* How long the work takes when nobody disturbs it. */
 static unsigned duration(void (*work)(int round), int round)
 {
@@ -54,8 +64,8 @@ static unsigned duration(void (*work)(int round), int round)
     return (unsigned)(clock_mono_ms() - start + 1) * 1000;
 }
 
-/* In the child nothing may be asserted: cmocka's jump would leave it running as a second parent. */
-static void child_must(enum rc rc)
+/* In a child nothing may be asserted: cmocka's jump would leave it running as a second parent. */
+static void or_exit(enum rc rc)
 {
     if (rc == RC_OK)
         return;
@@ -72,11 +82,11 @@ static void make_devices(int round)
         char id[DEVICE_ID_MAX + 1];
         bool is_new;
 
-        child_must(station_open(at("home"), w.keys, &s, &e));
-        child_must(station_next(s, "A1", NULL, out, id, &e));
+        or_exit(station_open(at("home"), w.keys, &s, &e));
+        or_exit(station_next(s, "A1", NULL, out, id, &e));
         station_close_home(s);
-        child_must(station_open(at("home"), w.keys, &s, &e));
-        child_must(station_finish(s, id, STATE_GOOD, NULL, &is_new, &e));
+        or_exit(station_open(at("home"), w.keys, &s, &e));
+        or_exit(station_finish(s, id, STATE_GOOD, NULL, &is_new, &e));
         station_close_home(s);
         free(out);
     }
@@ -203,7 +213,7 @@ static void test_killed_devices(void **state)
     static struct identities ids;
     struct manifest_view v;
     struct checkpoint c;
-    unsigned whole;
+    unsigned length;
     uint64_t delivered = 0;
     int killed = 0;
 
@@ -212,9 +222,9 @@ static void test_killed_devices(void **state)
     give_order("A1", 1, DEVICES);
     station_close_home(w.station);
     w.station = NULL;
-    whole = duration(make_devices, 0);
-    for (int round = 1; round <= KILLS; round++)
-        killed += kill_at(make_devices, round, (unsigned)random() % whole);
+    length = duration(make_devices, 0);
+    for (int round = 1; killed < KILLS && (round + 1) * WORK <= DEVICES; round++)
+        killed += kill_somewhere(make_devices, round, &length);
     assert_in_range(killed, KILLS / 2, KILLS);
     read_journal(&t);
     for (int n = 1; n <= DEVICES; n++) {
@@ -242,10 +252,10 @@ static void accept_and_close(int round)
     bool is_new;
 
     (void)round;
-    child_must(station_open(at("home"), w.keys, &s, &e));
-    child_must(station_accept(s, at("A1.order"), id, &is_new, &e));
-    child_must(station_accept(s, at("A1.batch"), id, &is_new, &e));
-    child_must(station_close(s, "A1", at("out"), &c, &e));
+    or_exit(station_open(at("home"), w.keys, &s, &e));
+    or_exit(station_accept(s, at("A1.order"), id, &is_new, &e));
+    or_exit(station_accept(s, at("A1.batch"), id, &is_new, &e));
+    or_exit(station_close(s, "A1", at("out"), &c, &e));
     station_close_home(s);
 }
 
@@ -254,8 +264,8 @@ static void test_killed_orders(void **state)
 {
     struct order o;
     struct manifest_view v;
-    unsigned whole;
-    int rounds = 0;
+    unsigned length;
+    int killed = 0;
 
     (void)state;
     station_close_home(w.station);
@@ -264,13 +274,13 @@ static void test_killed_orders(void **state)
     write_order(&o, &w.office);
     write_batch(&o);
     copy_tree(at("home"), at("fresh"));
-    whole = duration(accept_and_close, 0);
+    length = duration(accept_and_close, 0);
     for (int i = 0; i < KILLS; i++) {
         if (i % 5 == 0) {
             copy_tree(at("fresh"), at("home"));
             must(dir_remove(at("out"), &e));
         }
-        rounds += kill_at(accept_and_close, i, (unsigned)random() % whole);
+        killed += kill_somewhere(accept_and_close, i, &length);
         if (i % 5 != 4)
             continue;
         accept_and_close(0);
@@ -279,7 +289,7 @@ static void test_killed_orders(void **state)
         assert_int_equal(v.checkpoint.journal_records, 2);
         assert_false(file_exists(at("home/orders/A1/batch.part")));
     }
-    assert_in_range(rounds, KILLS / 4, KILLS);
+    assert_in_range(killed, KILLS / 4, KILLS);
     order_fini(&o);
 }
 
