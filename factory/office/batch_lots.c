@@ -102,13 +102,18 @@ static enum rc store(struct lot_keys *l, uint64_t lot, const char *wrapped, stru
 static enum rc make(struct lot_keys *l, uint64_t lot, const char *kid, struct secret **ret, struct err *e)
 {
     struct bytes wrapped = BYTES_INIT;
-    struct secret *key = secret_new(LOT_KEY_LEN);
+    struct secret *key = secret_new(LOT_KEY_LEN), *again = NULL;
     secret_set_len(key, LOT_KEY_LEN);
     enum rc rc = random_bytes(secret_data(key), LOT_KEY_LEN, e);
     if (rc == RC_OK)
         rc = jwe_seal_ecdh(bytes_span(&l->wrap->spki), kid, key, &wrapped, e);
+    /* The token gives out public keys without a PIN and lets them be exchanged without one: only what its
+     * private key opens is kept and used. */
+    if (rc == RC_OK && jwe_open_ecdh(l->wrap, kid, bytes_span(&wrapped), &again, e) != RC_OK)
+        rc = err_prefix(e, "cannot hold the public half of the wrap key against its private half");
     if (rc == RC_OK)
         rc = store(l, lot, bytes_str(&wrapped), e);
+    secret_free(again);
     bytes_free(&wrapped);
     if (rc == RC_OK) {
         *ret = key;

@@ -5,7 +5,6 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "factory/signed.h"
 #include "factory/station/internal.h"
 
 /* Which accepted order a batch says it is for: nothing else in it is believed yet. */
@@ -23,28 +22,6 @@ static enum rc find_order(struct station *s, const char *dir, struct job **ret, 
     batch_fini(&b);
     bytes_free(&json);
     free(path);
-    return rc;
-}
-
-/* batch.p7s signs batch.json, and an office made it. */
-static enum rc judge(const struct station *s, const char *dir, struct err *e)
-{
-    struct trust trust = station_office_trust(s);
-    struct signed_doc doc = {0};
-    struct bytes json = BYTES_INIT, p7s = BYTES_INIT;
-    char *json_path = path_join(dir, "batch.json"), *p7s_path = path_join(dir, "batch.p7s");
-    enum rc rc = file_read(json_path, FILE_DOC_MAX, &json, e);
-
-    if (rc == RC_OK)
-        rc = file_read(p7s_path, FILE_DOC_MAX, &p7s, e);
-    if (rc == RC_OK)
-        rc =
-            signed_open_detached(p7s_path, bytes_span(&p7s), bytes_span(&json), &trust, ROLE_OFFICE, &doc, e);
-    signed_free(&doc);
-    bytes_free(&json);
-    bytes_free(&p7s);
-    free(json_path);
-    free(p7s_path);
     return rc;
 }
 
@@ -102,7 +79,8 @@ static enum rc check_whole(const struct job *j, const struct batch *b, const cha
     return rc;
 }
 
-/* What is checked is the copy, not what lies on somebody's stick. devices.idx, our own, lets "next" read one
+/* What is checked is the copy, not what lies on somebody's stick; its batch.json must be the one that was
+ * judged there. devices.idx, our own, lets "next" read one
  * line of a file of any size. */
 static enum rc check_copy(const struct station *s, const struct job *j, const struct batch_view *source,
                           const char *part, struct err *e)
@@ -110,10 +88,8 @@ static enum rc check_copy(const struct station *s, const struct job *j, const st
     struct batch_view copy = {0};
     struct bytes index = BYTES_INIT;
     char *index_path = path_join(part, "devices.idx");
-    enum rc rc = judge(s, part, e);
+    enum rc rc = batch_view_read(s, j, part, false, &copy, e);
 
-    if (rc == RC_OK)
-        rc = batch_view_read(s, j, part, &copy, e);
     if (rc == RC_OK && memcmp(copy.sha256, source->sha256, SHA256_LEN) != 0)
         rc = err_set(e, RC_INPUT, "batch.changed",
                      "batch.json was changed while it was copied to '%s'; accept the batch again", part);
@@ -217,9 +193,7 @@ enum rc station_take_batch(struct station *s, const char *dir, char ret_order[st
     enum rc rc = find_order(s, dir, &j, e);
 
     if (rc == RC_OK)
-        rc = judge(s, dir, e);
-    if (rc == RC_OK)
-        rc = batch_view_read(s, j, dir, &source, e);
+        rc = batch_view_read(s, j, dir, true, &source, e);
     if (rc == RC_OK)
         rc = take(s, j, &source, dir, ret_new, e);
     if (rc == RC_OK)

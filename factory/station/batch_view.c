@@ -3,11 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "factory/lines.h"
+#include "factory/signed.h"
 #include "factory/station/internal.h"
 #include "x509/cert.h"
+#include "x509/verify.h"
 
 /* ---- batch.json ---- */
 
@@ -50,20 +53,80 @@ static enum rc issuer(const char *dir, const struct batch *b, struct cert **ret,
     return rc;
 }
 
-enum rc batch_view_read(const struct station *s, const struct job *j, const char *dir, struct batch_view *ret,
-                        struct err *e)
+/* batch.p7s in dir signs these octets, and an office made it. */
+static enum rc judge_batch(const struct station *s, const char *dir, struct span json, struct err *e)
+{
+    struct trust trust = station_office_trust(s);
+    struct signed_doc doc = {0};
+    struct bytes p7s = BYTES_INIT;
+    char *path = path_join(dir, "batch.p7s");
+    enum rc rc = file_read(path, FILE_DOC_MAX, &p7s, e);
+
+    if (rc == RC_OK)
+        rc = signed_open_detached(path, bytes_span(&p7s), json, &trust, ROLE_OFFICE, &doc, e);
+    signed_free(&doc);
+    bytes_free(&p7s);
+    free(path);
+    return rc;
+}
+
+/* Certificates of the batch's own chain, behind those that the station has. */
+static enum rc add_batch_chain(const char *dir, const struct batch *b, struct cms_chain *chain, struct err *e)
+{
+    size_t pos = 0;
+    bool found = true;
+    enum rc rc = RC_OK;
+
+    while (rc == RC_OK && found) {
+        struct bytes der = BYTES_INIT;
+
+        rc = pem_next(bytes_span(&b->chain), "CERTIFICATE", &pos, &der, NULL, &found, e);
+        if (rc == RC_OK && found && chain->ncerts == CMS_CERTS_MAX)
+            rc = err_set(e, RC_INPUT, "batch.chain", "'%s': more than %d certificates in its chain", dir,
+                         CMS_CERTS_MAX);
+        if (rc == RC_OK && found)
+            chain->certs[chain->ncerts++] = der;
+        else
+            bytes_free(&der);
+    }
+    return rc;
+}
+
+/* The devices' CA is under the root, and on no CRL that was imported here. */
+static enum rc judge_ca(const struct station *s, const char *dir, const struct batch_view *v, struct err *e)
+{
+    struct cms_chain chain = {0};
+    enum rc rc;
+
+    for (; chain.ncerts < s->chain.ncerts; chain.ncerts++)
+        bytes_add_span(&chain.certs[chain.ncerts], bytes_span(&s->chain.certs[chain.ncerts]));
+    for (; chain.ncrls < s->chain.ncrls; chain.ncrls++)
+        bytes_add_span(&chain.crls[chain.ncrls], bytes_span(&s->chain.crls[chain.ncrls]));
+    rc = add_batch_chain(dir, &v->batch, &chain, e);
+    if (rc == RC_OK)
+        rc = verify_path(v->ca, &chain, s->config.trust, clock_now(), e);
+    cms_chain_free(&chain);
+    return rc;
+}
+
+enum rc batch_view_read(const struct station *s, const struct job *j, const char *dir, bool judge,
+                        struct batch_view *ret, struct err *e)
 {
     struct bytes json = BYTES_INIT;
     char *path = path_join(dir, "batch.json");
     struct batch_view v = {0};
     enum rc rc = file_read(path, FILE_DOC_MAX, &json, e);
 
+    if (rc == RC_OK && judge)
+        rc = judge_batch(s, dir, bytes_span(&json), e);
     if (rc == RC_OK)
         rc = batch_decode(path, bytes_span(&json), &v.batch, e);
     if (rc == RC_OK)
         rc = belongs(s, j, dir, &v.batch, e);
     if (rc == RC_OK)
         rc = issuer(dir, &v.batch, &v.ca, e);
+    if (rc == RC_OK && judge)
+        rc = judge_ca(s, dir, &v, e);
     if (rc == RC_OK) {
         sha256(bytes_span(&json), v.sha256);
         *ret = v;
@@ -96,7 +159,7 @@ enum rc batch_view_stored(const struct station *s, const struct job *j, struct b
                      "the sealed batch of order '%s' was not accepted yet; run 'keymill-station accept' with "
                      "its folder first",
                      j->order.id);
-    else if (batch_view_read(s, j, dir, &v, &why) != RC_OK)
+    else if (batch_view_read(s, j, dir, false, &v, &why) != RC_OK)
         rc = lost(dir, j, why.text, e);
     else if (memcmp(v.sha256, j->batch_sha256, SHA256_LEN) != 0)
         rc = lost(dir, j, "batch.json was changed", e);

@@ -69,8 +69,8 @@ static void read_members(struct doc_map *m, struct station_config *c)
         doc_fail(m, "algorithm", "doc.value", "one of %s is required", alg_names());
     read_subject(m, c->name, &c->subject);
     read_keys(m, c);
-    doc_hex(m, "trust", c->trust, SHA256_LEN);
-    doc_hex(m, "order-issuer", c->order_issuer, SHA256_LEN);
+    doc_sha256(m, "trust", c->trust);
+    doc_sha256(m, "order-issuer", c->order_issuer);
 }
 
 enum rc station_config_read(const char *path, struct station_config *ret, struct err *e)

@@ -88,6 +88,23 @@ static enum rc judge_manifest(const struct import *im, struct err *e)
     return rc;
 }
 
+/* CRLs that were imported before are what orders are judged by: they are replaced by newer ones and never
+ * lost. */
+static enum rc keep_newest_crls(struct import *im, const char *chain_path, struct err *e)
+{
+    char *path = station_path(im->home, "chain.pem");
+    struct cms_chain held = {0};
+    enum rc rc = RC_OK;
+
+    if (file_exists(path))
+        rc = chain_read(path, &held, e);
+    if (rc == RC_OK)
+        rc = chain_refresh(chain_path, &im->chain, &held, e);
+    cms_chain_free(&held);
+    free(path);
+    return rc;
+}
+
 /* The chain as it is kept: without the certificate, which is put in front of it when it is used. */
 static void chain_encode(const struct import *im, struct bytes *ret)
 {
@@ -167,6 +184,8 @@ static enum rc import_read(struct import *im, const char *cert_path, const char 
         rc = cert_read(cert_path, &im->cert, e);
     if (rc == RC_OK)
         rc = chain_read(chain_path, &im->chain, e);
+    if (rc == RC_OK)
+        rc = keep_newest_crls(im, chain_path, e);
     if (rc == RC_OK)
         rc = tell_role(im, cert_path, e);
     if (rc == RC_OK)

@@ -113,8 +113,9 @@ struct batch_view {
     uint8_t sha256[SHA256_LEN]; /* of batch.json */
     struct cert *ca;            /* the devices' issuer */
 };
-/* RC_INPUT batch.mismatch, batch.chain; RC_DENIED batch.station. */
-NODISCARD enum rc batch_view_read(const struct station *s, const struct job *j, const char *dir,
+/* judge: its signature too, on the very octets that are read; where it was judged before, the caller compares
+ * sha256 with what was. RC_INPUT batch.*; RC_DENIED batch.station, verify.*. */
+NODISCARD enum rc batch_view_read(const struct station *s, const struct job *j, const char *dir, bool judge,
                                   struct batch_view *ret, struct err *e);
 /* The batch that was accepted: RC_CONFLICT station.no-batch; RC_INPUT station.batch-lost when it is not that
  * one any more. */

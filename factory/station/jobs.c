@@ -127,11 +127,12 @@ static enum rc apply_close(const struct station *s, struct job *j, const struct 
     return RC_OK;
 }
 
-static bool step(struct slot *slot, const struct journal_record *r)
+/* Takes a device one step on; false when the record does not follow. */
+static bool step(const struct job *j, struct slot *slot, const struct journal_record *r)
 {
     bool delivered = slot->state == SLOT_DELIVERED, unused = slot->state == SLOT_UNUSED;
 
-    if (strcmp(r->kind, "deliver") == 0 && unused) {
+    if (strcmp(r->kind, "deliver") == 0 && unused && j->has_batch) {
         slot->state = SLOT_DELIVERED;
         slot->delivered = r->time;
         return true;
@@ -155,7 +156,7 @@ static enum rc apply_device(const struct station *s, struct job *j, const struct
 
     if (!id_block_find(&j->me.ids, r->id, &i) || i >= j->me.quantity)
         return impossible(s, r, "the order has no such id", e);
-    if (j->closed || !step(&j->slots[i], r))
+    if (j->closed || !step(j, &j->slots[i], r))
         return impossible(s, r, "it does not follow from the records before it", e);
     while (j->cursor < j->me.quantity && j->slots[j->cursor].state != SLOT_UNUSED)
         j->cursor++;

@@ -81,6 +81,8 @@ static enum rc open_lot(const struct station *s, const struct job *j, const stru
     struct secret *key = NULL;
     enum rc rc = lot_check(b, dir, lot, e);
 
+    if (rc != RC_OK)
+        rc = err_prefix(e, "run 'keymill-station accept' with the batch of order '%s' again", j->order.id);
     if (rc == RC_OK)
         rc = file_read(path, FILE_SMALL_MAX, &der, e);
     if (rc == RC_OK)
@@ -101,17 +103,18 @@ static enum rc open_lot(const struct station *s, const struct job *j, const stru
     return rc;
 }
 
-/* The key in the clear, which belongs to the device's certificate. */
-static enum rc open_key(const struct station *s, const struct job *j, const struct batch *b, uint64_t i,
-                        const struct batch_device *d, struct secret **ret, struct err *e)
+/* The key in the clear, which belongs to the device's certificate, which the CA that the order names has
+ * signed. What the office made wrong stays wrong: the line goes on without this device. */
+static enum rc open_identity(const struct batch_view *v, const struct secret *lot_key, uint64_t lot,
+                             const struct batch_device *d, const struct cert *cert, struct secret **ret,
+                             struct err *e)
 {
-    uint64_t lot = i / b->lot_size;
-    struct secret *lot_key = NULL;
-    enum rc rc = open_lot(s, j, b, lot, &lot_key, e);
+    enum rc rc = cert_verify_signature(cert, v->ca, e);
 
     if (rc == RC_OK)
-        rc = batch_line_open(lot_key, b->id, lot, d, ret, e);
-    secret_free(lot_key);
+        rc = batch_line_open(lot_key, v->batch.id, lot, d, ret, e);
+    if (rc != RC_OK)
+        rc = err_prefix(e, "device '%s' was made wrongly; scrap it, go on, and tell the office", d->id);
     return rc;
 }
 
@@ -145,26 +148,29 @@ static void compose(const struct job *j, const struct batch *b, const struct cer
     pem_encode("PRIVATE KEY", (struct span){secret_data(key), secret_len(key)}, &file[FILE_KEY]);
 }
 
-/* Opens device i: its key belongs to its certificate, which the CA that the order names has signed. */
 static enum rc open_device(const struct station *s, const struct job *j, uint64_t i, struct delivery *ret,
                            struct err *e)
 {
     struct batch_view v = {0};
     struct batch_device d = {0};
-    struct secret *key = NULL;
+    struct secret *lot_key = NULL, *key = NULL;
     struct cert *cert = NULL;
+    uint64_t lot = 0;
     enum rc rc = batch_view_stored(s, j, &v, e);
 
     if (rc == RC_OK)
         rc = read_device(s, j, i, &d, e);
     if (rc == RC_OK)
         rc = cert_parse(d.id, bytes_span(&d.cert), &cert, e);
+    if (rc == RC_OK) {
+        lot = i / v.batch.lot_size;
+        rc = open_lot(s, j, &v.batch, lot, &lot_key, e);
+    }
     if (rc == RC_OK)
-        rc = cert_verify_signature(cert, v.ca, e);
-    if (rc == RC_OK)
-        rc = open_key(s, j, &v.batch, i, &d, &key, e);
+        rc = open_identity(&v, lot_key, lot, &d, cert, &key, e);
     if (rc == RC_OK)
         compose(j, &v.batch, cert, d.id, key, ret);
+    secret_free(lot_key);
     secret_free(key);
     cert_free(cert);
     batch_device_fini(&d);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,8 @@ enum rc station_home_check(const char *home, struct err *e)
 
 struct trust station_office_trust(const struct station *s)
 {
-    struct trust t = {.has_issuer = true};
+    /* A signer chooses the CRLs in its file; those that were imported here count as well. */
+    struct trust t = {.has_issuer = true, .known = &s->chain};
 
     memcpy(t.root, s->config.trust, SHA256_LEN);
     memcpy(t.issuer, s->config.order_issuer, SHA256_LEN);
@@ -63,12 +65,32 @@ static enum rc load_identity(struct station *s, struct err *e)
     return rc;
 }
 
+/* The journal is made before the first order is taken; orders without one mean that it was lost, and with it
+ * what was delivered. */
+static enum rc journal_present(const char *journal, const char *orders, struct err *e)
+{
+    DIR *d = file_exists(journal) ? NULL : opendir(orders);
+    enum rc rc = RC_OK;
+
+    for (struct dirent *entry; d != NULL && rc == RC_OK && (entry = readdir(d)) != NULL;)
+        if (entry->d_name[0] != '.')
+            rc = err_set(
+                e, RC_INPUT, "journal.missing",
+                "'%s' is gone, but orders were accepted here ('%s'); bring the journal back from where it went, or call headquarters",
+                journal, orders);
+    if (d != NULL)
+        closedir(d);
+    return rc;
+}
+
 static enum rc load_state(struct station *s, struct err *e)
 {
     char *lock = station_path(s->home, "lock"), *journal = station_path(s->home, "journal.jsonl"),
          *orders = station_path(s->home, "orders");
     enum rc rc = lock_take(lock, STATION_LOCK_WAIT_MS, &s->lock, e);
 
+    if (rc == RC_OK)
+        rc = journal_present(journal, orders, e);
     if (rc == RC_OK)
         rc = dir_make(orders, 0700, e);
     if (rc == RC_OK)

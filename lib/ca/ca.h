@@ -134,7 +134,7 @@ NODISCARD enum rc ca_group_reserve(struct ca_run *r, struct ca_item *items, size
 NODISCARD enum rc ca_group_sign(struct ca_run *r, struct ca_item *items, size_t n, struct err *e);
 NODISCARD enum rc ca_group_commit(struct ca_run *r, struct ca_item *items, size_t n, struct err *e);
 void ca_run_end(struct ca_run *r); /* NULL is allowed */
-/* The certificate of a device id in an order, issued (and perhaps revoked since); empty *ret when there is none. */
+/* The issued certificate of a device id in an order; empty *ret when there is none. */
 NODISCARD enum rc ca_find_id(struct ca *ca, const char *order, const char *id, struct bytes *ret_der,
                              struct err *e);
 

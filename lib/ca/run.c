@@ -277,7 +277,7 @@ enum rc ca_find_id(struct ca *ca, const char *order, const char *id, struct byte
     /* "<> 'void'" is what the index on device ids is made for; without it this is a scan of all certificates.
      */
     struct stmt *q = store_stmt(ca->db, "SELECT der FROM certificate WHERE device_id = ? AND order_name = ?"
-                                        " AND state <> 'void' AND state <> 'reserved'");
+                                        " AND state = 'issued' AND state <> 'void'");
     stmt_text(q, 1, id);
     stmt_text(q, 2, order);
     bool row = false;

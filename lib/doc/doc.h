@@ -64,6 +64,9 @@ int64_t doc_int(struct doc_map *m, const char *key, int64_t min, int64_t max);
 bool doc_bool(struct doc_map *m, const char *key);
 int64_t doc_time(struct doc_map *m, const char *key);                     /* RFC 3339, base/clock.h */
 void doc_hex(struct doc_map *m, const char *key, uint8_t *ret, size_t n); /* exactly n octets of hex */
+/* The SHA-256 of a certificate or file that somebody is to be believed by. Zeros (an example's placeholder)
+ * and the hash of nothing (of a file that was not there) are refused. */
+void doc_sha256(struct doc_map *m, const char *key, uint8_t ret[static 32]);
 void doc_b64(struct doc_map *m, const char *key, struct bytes *ret); /* appended; nothing after a failure */
 /* One of the words (ended by NULL); returns its index. */
 int doc_word(struct doc_map *m, const char *key, const char *const *words);

@@ -192,6 +192,24 @@ void doc_hex(struct doc_map *m, const char *key, uint8_t *ret, size_t n)
     doc_fail(m, key, "doc.value", "%zu octets in hex are required (%zu digits)", n, 2 * n);
 }
 
+void doc_sha256(struct doc_map *m, const char *key, uint8_t ret[static 32])
+{
+    static const uint8_t nothing[32] = {0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4,
+                                        0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b,
+                                        0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55};
+    static const uint8_t zeros[32];
+    doc_hex(m, key, ret, sizeof nothing);
+    if (m->err.rc != RC_OK)
+        return;
+    if (memcmp(ret, zeros, sizeof zeros) == 0)
+        doc_fail(
+            m, key, "doc.placeholder",
+            "these zeros are the example's; put the certificate's SHA-256 here: openssl x509 -in FILE -outform DER | sha256sum");
+    else if (memcmp(ret, nothing, sizeof nothing) == 0)
+        doc_fail(m, key, "doc.placeholder",
+                 "this is the SHA-256 of nothing; the file that was hashed was not there");
+}
+
 void doc_b64(struct doc_map *m, const char *key, struct bytes *ret)
 {
     const char *s = text_value(m, key, need(m, key));

@@ -48,6 +48,13 @@ NODISCARD enum rc cert_read(const char *path, struct cert **ret, struct err *e);
 /* All certificates and CRLs of a PEM file, each parsed, appended in their order; ret is as it was on failure.
  * RC_INPUT x509.chain: none, too many for the chain, or another PEM block. */
 NODISCARD enum rc chain_read(const char *path, struct cms_chain *ret, struct err *e);
+/*
+ * A chain that shall replace the one that is held never takes a CRL back: RC_CONFLICT x509.crl-older when it
+ * has a lower number than the held CRL of the same issuer; a held CRL whose issuer has none in chain is added
+ * to it. name is the new chain's, for messages.
+ */
+NODISCARD enum rc chain_refresh(const char *name, struct cms_chain *chain, const struct cms_chain *held,
+                                struct err *e);
 bool cert_has_eku(const struct cert *c, const char *oid);
 /* The signature of c verifies with the issuer's key and names match octet by octet (RFC 5280 6.1.3 a 1, a 4).
  * RC_INPUT x509.signature. */

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdlib.h>
+
 #include "base/file.h"
 #include "base/text.h"
 #include "sign/cms.h"
 #include "x509/cert.h"
 #include "x509/crl.h"
 #include "x509/internal.h"
+#include "x509/name.h"
 
 static enum rc add_cert(const char *path, struct span der, struct cms_chain *ret, struct err *e)
 {
@@ -80,5 +84,61 @@ enum rc chain_read(const char *path, struct cms_chain *ret, struct err *e)
         truncate_chain(ret, certs, crls);
     bytes_free(&text);
     bytes_free(&der);
+    return rc;
+}
+
+/* The newest CRL of chain by the issuer (name and key) of held; *ret_found false: there is none. */
+static enum rc newest_of(const char *name, const struct cms_chain *chain, const struct crl *held,
+                         uint64_t *ret_number, bool *ret_found, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    *ret_found = false;
+    for (size_t i = 0; i < chain->ncrls && !rc; i++) {
+        struct crl *c = NULL;
+
+        rc = crl_parse(name, bytes_span(&chain->crls[i]), &c, e);
+        if (!rc && span_eq(c->issuer, held->issuer) && span_eq(c->aki, held->aki) &&
+            (!*ret_found || c->number > *ret_number)) {
+            *ret_found = true;
+            *ret_number = c->number;
+        }
+        crl_free(c);
+    }
+    return rc;
+}
+
+static enum rc refresh_one(const char *name, struct cms_chain *chain, const struct crl *held, struct err *e)
+{
+    uint64_t number = 0;
+    bool found = false;
+    enum rc rc = newest_of(name, chain, held, &number, &found, e);
+
+    if (!rc && !found)
+        rc = add_crl(name, bytes_span(&held->der), chain, e);
+    if (!rc && found && number < held->number) {
+        char *issuer = name_text(held->issuer);
+
+        rc = err_set(e, RC_CONFLICT, "x509.crl-older",
+                     "'%s' has CRL number %" PRIu64 " of '%s', but number %" PRIu64
+                     " is here already; get the newest CRL of that CA",
+                     name, number, issuer, held->number);
+        free(issuer);
+    }
+    return rc;
+}
+
+enum rc chain_refresh(const char *name, struct cms_chain *chain, const struct cms_chain *held, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    for (size_t i = 0; i < held->ncrls && !rc; i++) {
+        struct crl *c = NULL;
+
+        rc = crl_parse("held", bytes_span(&held->crls[i]), &c, e);
+        if (!rc)
+            rc = refresh_one(name, chain, c, e);
+        crl_free(c);
+    }
     return rc;
 }

@@ -21,8 +21,8 @@ struct judge {
     int64_t at;
     struct cert *certs[JUDGE_CERTS_MAX];
     size_t ncerts;
-    struct crl *crls[CMS_CRLS_MAX];
-    size_t ncrls;
+    struct crl *crls[2 * CMS_CRLS_MAX];            /* the chain's, then the verifier's own */
+    size_t ncrls, nfile;                           /* all; those of the chain */
     bool issued[JUDGE_CERTS_MAX][JUDGE_CERTS_MAX]; /* [i][k]: k issued i */
     const struct cert *forged;    /* names its issuer rightly, but the signature is not the issuer's */
     size_t walk[JUDGE_CERTS_MAX]; /* the path being tried, by index */
@@ -84,18 +84,30 @@ static enum rc load_cert(struct judge *j, struct span der, struct err *e)
     return RC_OK;
 }
 
-static enum rc load(struct judge *j, const struct cms_chain *chain, struct err *e)
+static enum rc load_crls(struct judge *j, const struct cms_chain *from, struct err *e)
 {
     struct err why;
+
+    for (size_t i = 0; i < from->ncrls; i++) {
+        if (crl_parse("in its chain", bytes_span(&from->crls[i]), &j->crls[j->ncrls], &why))
+            return refuse(j, RC_INPUT, "verify.chain", e, "%s", why.text);
+        j->ncrls++;
+    }
+    return RC_OK;
+}
+
+static enum rc load(struct judge *j, const struct cms_chain *chain, const struct cms_chain *known,
+                    struct err *e)
+{
     enum rc rc = RC_OK;
 
     for (size_t i = 0; i < chain->ncerts && !rc; i++)
         rc = load_cert(j, bytes_span(&chain->certs[i]), e);
-    for (size_t i = 0; i < chain->ncrls && !rc; i++) {
-        if (crl_parse("in its chain", bytes_span(&chain->crls[i]), &j->crls[i], &why))
-            return refuse(j, RC_INPUT, "verify.chain", e, "%s", why.text);
-        j->ncrls++;
-    }
+    if (!rc)
+        rc = load_crls(j, chain, e);
+    j->nfile = j->ncrls;
+    if (!rc && known)
+        rc = load_crls(j, known, e);
     if (!rc && j->ncerts == 0)
         rc = refuse(j, RC_INPUT, "verify.chain", e, "it carries no certificate");
     if (!rc && (j->at < 0 || j->at > TIME_NO_EXPIRY))
@@ -271,13 +283,14 @@ static enum rc refuse_revoked(const struct judge *j, const struct cert *c, const
     return RC_DENIED;
 }
 
-/* All CRLs of this issuer and key are asked; one that had begun is enough to say that c is not revoked. */
+/* All CRLs of this issuer and key are asked; one in the chain that was current at that time is enough to say
+ * that c is not revoked. */
 static enum rc check_crls(const struct judge *j, const struct cert *c, const struct cert *issuer,
                           bool required, struct err *e)
 {
     struct crl_entry entry;
     struct err why;
-    bool begun = false;
+    bool current = false;
 
     for (size_t i = 0; i < j->ncrls; i++) {
         const struct crl *crl = j->crls[i];
@@ -288,13 +301,13 @@ static enum rc check_crls(const struct judge *j, const struct cert *c, const str
             return refuse(j, RC_INPUT, "verify.chain", e, "%s", why.text);
         if (crl_lists(crl, c->serial, &entry))
             return refuse_revoked(j, c, &entry, e);
-        begun |= crl->this_update <= j->at;
+        current |= i < j->nfile && crl->this_update <= j->at && j->at <= crl->next_update;
     }
-    if (begun || !required)
+    if (current || !required)
         return RC_OK;
     return refuse_cert(
         j, c, RC_DENIED, "verify.no-crl",
-        "comes without a CRL of its issuer that had begun at that time: put the issuer's current CRL into the chain",
+        "comes without a CRL of its issuer that was current at that time: put the issuer's newest CRL into the chain",
         e);
 }
 
@@ -373,7 +386,7 @@ enum rc verify_role(const char *what, const struct cms_chain *chain, const struc
                     enum role role, int64_t at, struct err *e)
 {
     struct judge j = {.what = what, .root = trust->root, .at = at};
-    enum rc rc = load(&j, chain, e);
+    enum rc rc = load(&j, chain, trust->known, e);
 
     if (!rc)
         rc = find_path(&j, e);
@@ -401,7 +414,7 @@ enum rc verify_path(const struct cert *leaf, const struct cms_chain *chain,
     enum rc rc = load_cert(&j, bytes_span(&leaf->der), e);
 
     if (!rc)
-        rc = load(&j, chain, e);
+        rc = load(&j, chain, NULL, e);
     if (!rc)
         rc = find_path(&j, e);
     if (!rc)

@@ -22,11 +22,14 @@ const char *role_name(enum role r); /* "office", "release", "station-manifest", 
 int role_of_oid(const char *oid);   /* -1 when it is none of ours */
 
 /* Who is believed: the root, and for documents the CA that may make such signers, each as the SHA-256 of its
- * certificate. */
+ * certificate. Initialise with {0}. */
 struct trust {
     uint8_t root[SHA256_LEN];
     bool has_issuer; /* false: any CA under the root whose certificate allows the role */
     uint8_t issuer[SHA256_LEN];
+    /* CRLs that the verifier holds itself; NULL: none. A signer chooses the CRLs in its file and the time it
+     * names, so a certificate that is listed on any of these is refused whatever the file says. Not owned. */
+    const struct cms_chain *known;
 };
 
 /*
@@ -34,9 +37,10 @@ struct trust {
  * chain->certs, each signature, name and key identifier right; every certificate valid at `at`; CAs:
  * basicConstraints, path length, keyCertSign; a CA whose EKU extension lacks the role refuses it; the leaf is
  * no CA, has digitalSignature (ROLE_STATION_SEAL: keyAgreement) and the role; issuer and root are as named;
- * no unknown critical extension. Every link's CRL must be among chain->crls, verify, have begun by `at`, and
- * not list the certificate. RC_DENIED verify.root, verify.issuer, verify.role, verify.role-ca,
- * verify.revoked, verify.no-crl, verify.expired; RC_INPUT verify.chain.
+ * no unknown critical extension. Every link's CRL must be among chain->crls, verify, cover `at` (thisUpdate
+ * to nextUpdate), and not list the certificate; nor may one of trust->known. RC_DENIED verify.root,
+ * verify.issuer, verify.role, verify.role-ca, verify.revoked, verify.no-crl, verify.expired; RC_INPUT
+ * verify.chain.
  */
 NODISCARD enum rc verify_role(const char *what, const struct cms_chain *chain, const struct trust *trust,
                               enum role role, int64_t at, struct err *e);

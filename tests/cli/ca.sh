@@ -38,9 +38,13 @@ has out '"new":false'
 ok "openssl: the root" openssl verify -check_ss_sig -CAfile root/cert.pem root/cert.pem
 sed 's/crl-days: 365/crl-days: 30/' root.yaml >other.yaml
 refused 6 ca.exists "another configuration" keymill-ca init --home root --config other.yaml
+has err "correct 'other.yaml'"
 refused 6 ca.key-exists "another home, the same key" keymill-ca init --home root2 --config root.yaml
+has err "correct 'key' in the configuration"
 refused 3 doc.unknown-key "a configuration with an unknown key" sh -c 'echo "colour: red" >>other.yaml; keymill-ca init --home other --config other.yaml'
-refused 3 ca.trust "the placeholder for the root" keymill-ca request --home online --config online.yaml --out online.csr
+refused 3 doc.placeholder "the placeholder for the root" keymill-ca request --home online --config online.yaml --out online.csr
+sed "s/^trust: \"0*\"/trust: \"$(sha256sum </dev/null | cut -d' ' -f1)\"/" online.yaml >empty-hash.yaml
+refused 3 doc.placeholder "the hash of a file that was not there" keymill-ca request --home online --config empty-hash.yaml --out online.csr
 refused 3 ca.config "a subordinate CA's configuration" keymill-ca init --home online --config online.yaml
 expect_code 2 "an option is missing" keymill-ca init --home root
 expect_code 2 "an unknown verb" keymill-ca destroy --home root
@@ -65,6 +69,8 @@ refused 3 ca.certificate "the certificate of another CA" keymill-ca import --hom
 csr mini "/O=Example/CN=Mini"
 ok "a shorter CA" keymill-ca sign-ca --home root --csr mini.csr --profile local-ca --out mini.pem --days 10 --json
 expect_code 2 "no days at all" keymill-ca sign-ca --home root --csr mini.csr --profile local-ca --out mini2.pem --days 0
+refused 6 ca.key-reused "a CA's key under another profile" keymill-ca sign-ca --home root --csr mini.csr --profile online-ca --out x.pem
+has err "'local-ca'"
 refused 2 ca.kind "a leaf is no CA" keymill-ca sign-ca --home online --csr mini.csr --profile office --out x.pem
 expect_code 2 "a CA is no leaf" keymill-ca issue --home root --csr mini.csr --profile local-ca --out x.pem
 
@@ -75,11 +81,16 @@ ok "the same again" keymill-ca issue --home online --csr office.csr --profile of
 has out '"new":false'
 ok "and in another file" keymill-ca issue --home online --csr office.csr --profile office --out office2.pem
 ok "the same octets" cmp office.pem office2.pem
+ok "with the days that it has" keymill-ca issue --home online --csr office.csr --profile office --out office.pem --days 1095
+refused 6 ca.days-differ "with other days" keymill-ca issue --home online --csr office.csr --profile office --out x.pem --days 30
+has err "$(date -u -d "$(openssl x509 -in office.pem -noout -enddate | cut -d= -f2)" +%Y-%m-%dT%H:%M:%SZ)"
 echo mine >taken.pem
 refused 6 file.exists "a file that holds something else" keymill-ca issue --home online --csr office.csr --profile office --out taken.pem
 has taken.pem mine
 openssl req -new -key office.key -subj "/O=Example/CN=somebody" -out again.csr
 refused 6 ca.key-reused "a key of somebody else" keymill-ca issue --home online --csr again.csr --profile office --out x.pem
+refused 6 ca.key-reused "a key under another profile" keymill-ca issue --home online --csr office.csr --profile release --out x.pem
+has err "$(serial office.pem | tr A-F a-f)"
 csr server "/O=Example/CN=server"
 openssl req -new -key server.key -subj "/O=Example/CN=server" -addext subjectAltName=DNS:est.example -out server.csr
 ok "a server" keymill-ca issue --home online --csr server.csr --profile server --out server.pem
@@ -100,6 +111,8 @@ expect_code 1 "no request" keymill-ca issue --home online --csr no-such.csr --pr
 refused 6 ca.no-home "no home" keymill-ca issue --home nowhere --csr office.csr --profile office --out x.pem
 expect_code 6 "no home, as JSON" keymill-ca show --home nowhere --json
 has err '"key":"ca.no-home"'
+ln -s loop loop
+refused 1 file.read "a home that cannot be looked into" keymill-ca show --home loop
 if [ -e x.pem ] || [ -e nowhere ]; then fail "what was refused left a file"; else pass; fi
 expect_code 4 "a wrong PIN at the hot end" env KEYMILL_ONLINE_PIN="$T/wrong-pin" keymill-ca crl --home online --out online.crl
 chmod 644 wrong-pin
@@ -110,9 +123,25 @@ ok "the first CRL" keymill-ca crl --home online --out online.crl --json
 has out '"number":1'
 ok "the root's CRL" keymill-ca crl --home root --out root.crl
 cat root/cert.pem root.crl >chain.pem
-ok "newer CRLs come in" keymill-ca import --home online --cert online.pem --chain chain.pem --json
-has out '"new":true'
+ok "a CRL comes in" keymill-ca import --home online --cert online.pem --chain chain.pem --json
+has out '"new":false'
+has out '"new_crls":true'
 has online/chain.pem "BEGIN X509 CRL"
+ok "a newer one" sh -c 'keymill-ca crl --home root --out root.crl && cat root/cert.pem root.crl >chain2.pem'
+ok "replaces it" keymill-ca import --home online --cert online.pem --chain chain2.pem --json
+has out '"new_crls":true'
+cp online/chain.pem before.pem
+ok "a chain without CRLs takes none away" keymill-ca import --home online --cert online.pem --chain root/chain.pem --json
+has out '"new_crls":false'
+refused 6 ca.crl-older "an older CRL" keymill-ca import --home online --cert online.pem --chain chain.pem
+ok "the newest CRL is still there" cmp online/chain.pem before.pem
+ok "a CRL replaces none of another CA, no certificate, no link" cp server.pem server.before
+ln -s online.crl link.crl
+for file in server.pem root.crl link.crl; do
+    refused 6 file.exists "a CRL in place of $file" keymill-ca crl --home online --out $file
+done
+ok "the certificate is as it was" cmp server.pem server.before
+expect_code 1 "a CRL in no folder" keymill-ca crl --home online --out no-such-folder/online.crl
 verify() {
     openssl verify -crl_check_all -CAfile root/cert.pem -untrusted online/cert.pem -CRLfile online.crl -CRLfile root.crl "$@"
 }
@@ -120,12 +149,20 @@ ok "openssl: not revoked" verify office.pem server.pem
 # No PIN: it needs no token.
 ok "revoke" env -u KEYMILL_ONLINE_PIN keymill-ca revoke --home online --serial "$(serial office.pem)" --reason keyCompromise --json
 has out '"new":true'
+colons=$(serial office.pem | sed 's/../&:/g; s/:$//')
+ok "with colons" keymill-ca revoke --home online --serial "$colons" --reason keyCompromise --json
+has out '"new":false'
 ok "revoke again" keymill-ca revoke --home online --serial "$(serial office.pem)" --reason keyCompromise --json
 has out '"new":false'
 expect_code 6 "another reason" keymill-ca revoke --home online --serial "$(serial office.pem)" --reason superseded
 refused 3 ca.reason "no reason" keymill-ca revoke --home online --serial "$(serial server.pem)" --reason because
+taken=$(sed 's/.*one of \(.*\) is required.*/\1/; s/,//g' err)
+written=$(sed -n '/is a name of RFC 5280/,/It needs no token/s/^\.Cm \([A-Za-z]*\).*/\1/p' "$top/docs/man/keymill-ca.1" | xargs)
+same "the reasons in the manual" "$written" "$taken"
+for profile in "$top"/schemas/profiles/*.yaml; do has "$top/docs/man/keymill-ca.1" ".It Cm $(basename "$profile" .yaml)"; done
 refused 3 ca.no-serial "no such serial" keymill-ca revoke --home online --serial 4711 --reason superseded
-expect_code 3 "no hex" keymill-ca revoke --home online --serial xyz --reason superseded
+refused 3 text.hex "no hex" keymill-ca revoke --home online --serial xyz --reason superseded
+has err "not hexadecimal"
 expect_code 5 "a root's own" keymill-ca revoke --home root --serial "$(serial root/cert.pem)" --reason superseded
 ok "the next CRL replaces the first" keymill-ca crl --home online --out online.crl --json
 has out '"number":2'
@@ -134,6 +171,9 @@ expect_code 2 "openssl: revoked" verify office.pem
 has err "certificate revoked"
 ok "openssl: the other is not" verify server.pem
 refused 6 ca.revoked "the answer to that request is revoked" keymill-ca issue --home online --csr office.csr --profile office --out office.pem
+openssl req -new -key office.key -subj "/O=Example/CN=office" -out renew.csr
+refused 6 ca.revoked "a renewal with the revoked key" keymill-ca issue --home online --csr renew.csr --profile office --out x.pem
+refused 6 ca.revoked "the revoked key under another profile" keymill-ca issue --home online --csr renew.csr --profile release --out x.pem
 ok "the root revokes a CA" keymill-ca revoke --home root --serial "$(serial local-b.pem)" --reason cACompromise
 ok "the root's next CRL" keymill-ca crl --home root --out root.crl
 expect_code 2 "openssl: a revoked CA" openssl verify -crl_check -CAfile root/cert.pem -CRLfile root.crl local-b.pem
@@ -148,6 +188,16 @@ ok "show" keymill-ca show --home online --json
 has out '"issued":1'
 has out '"revoked":1'
 has out '"crl_number":2'
+ok "show for people" keymill-ca show --home online
+has out "MAY ISSUE"
+# The reader is gone before anything is written.
+(
+    while [ ! -e gone ]; do sleep 0.05; done
+    code=0
+    keymill-ca list --home online 2>err || code=$?
+    echo "$code" >code
+) | (exec <&- && : >gone)
+same "list into a pipe that nobody reads" "$(cat code err)" 0
 cp -a online tampered
 sqlite3 tampered/ca.db "DROP TRIGGER audit_no_update; UPDATE audit SET detail = '{}' WHERE seq = 4"
 expect_code 3 "a changed audit log" keymill-ca show --home tampered
@@ -176,6 +226,14 @@ keymill-ca show --home full
 END
 ok "a full disk: refused, nothing changed, and done when there is room" run_in full.sh
 has err store.full
+cat >crl.sh <<'END'
+mount -t tmpfs -o nr_inodes=1,mode=700 tmpfs full
+keymill-ca crl --home online --out full/online.crl
+END
+expect_code 1 "a CRL on a full disk" run_in crl.sh
+has err "CRL number 3 "
+ok "the next CRL" keymill-ca crl --home online --out online.crl --json
+has out '"number":4'
 cat >empty.sh <<'END'
 mount -t tmpfs -o size=16k,mode=700 tmpfs full
 keymill-ca init --home full/root --config root3.yaml

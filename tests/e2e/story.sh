@@ -94,6 +94,8 @@ same "devices.jsonl is the one that batch.json names" "$(jq -r .devices_sha256 A
 ok "Merkle root and line hashes, computed in Python" /usr/bin/python3 "$top/tests/support/merkle.py" A1.manifest.jsonl "$(jq -r .merkle_root "$T/json")"
 same "the order delivers its trust bundle" "$(sha256sum devices/released/trust.pem | cut -d ' ' -f 1)" "$(openssl cms -verify -purpose any -inform DER -in A1.order -CAfile pki/root.pem 2>/dev/null | jq -r .trust_bundle.sha256)"
 
+ok "every document, example and profile by its JSON Schema" sh -c 'cd "$1" && /usr/bin/python3 tests/support/schemas.py "$2"' sh "$top" "$dir"
+
 # --- key policy, seen by pkcs11-tool ---
 flags() { pkcs11-tool --module /usr/lib/softhsm/libsofthsm2.so --token-label "$1" --login --pin "$(cat token/pin)" -O --type privkey 2>/dev/null; }
 for token in root-ca online-ca local-ca local-b office line7; do

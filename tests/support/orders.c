@@ -167,9 +167,22 @@ static void write_devices(struct sealed *s, const char *dir)
     bytes_free(&all);
 }
 
-void sealed_write(struct sealed *s, const struct pki_signer *office, const char *dir)
+void sealed_sign(struct sealed *s, const struct pki_signer *office, const char *dir)
 {
     struct bytes json = BYTES_INIT, p7s = BYTES_INIT;
+    struct err e = ERR_INIT;
+
+    batch_encode(&s->batch, &json);
+    pki_must(signed_make_detached(office->key, &office->chain, bytes_span(&json), s->batch.issued, &p7s, &e),
+             &e);
+    put(dir, "batch.json", bytes_span(&json));
+    put(dir, "batch.p7s", bytes_span(&p7s));
+    bytes_free(&json);
+    bytes_free(&p7s);
+}
+
+void sealed_write(struct sealed *s, const struct pki_signer *office, const char *dir)
+{
     char name[32];
     struct err e = ERR_INIT;
 
@@ -180,13 +193,7 @@ void sealed_write(struct sealed *s, const struct pki_signer *office, const char 
         put(dir, name, bytes_span(&s->lots[i]));
         sha256(bytes_span(&s->lots[i]), s->batch.lots[i].sha256);
     }
-    batch_encode(&s->batch, &json);
-    pki_must(signed_make_detached(office->key, &office->chain, bytes_span(&json), s->batch.issued, &p7s, &e),
-             &e);
-    put(dir, "batch.json", bytes_span(&json));
-    put(dir, "batch.p7s", bytes_span(&p7s));
-    bytes_free(&json);
-    bytes_free(&p7s);
+    sealed_sign(s, office, dir);
 }
 
 void sealed_fini(struct sealed *s)

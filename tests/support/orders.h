@@ -31,6 +31,8 @@ void sealed_make(struct sealed *s, const struct order *o, size_t i, const struct
                  const struct cert *seal);
 /* Hashes everything that it holds now and writes the folder, signed. */
 void sealed_write(struct sealed *s, const struct pki_signer *office, const char *dir);
+/* batch.json and batch.p7s alone, with the hashes as they stand. */
+void sealed_sign(struct sealed *s, const struct pki_signer *office, const char *dir);
 void sealed_fini(struct sealed *s);
 
 #endif

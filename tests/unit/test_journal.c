@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -16,6 +17,39 @@
 #include "folder.h"
 
 #define T0 INT64_C(1790000000) /* the time of the first record */
+
+/* The program is linked with --wrap=fsync and --wrap=fdatasync: how often the journal was made durable, and
+ * how large it was then. */
+static int synced;
+static off_t synced_size;
+static bool sync_fails;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+
+static bool note_sync(int fd)
+{
+    struct stat st, journal;
+
+    if (fstat(fd, &st) != 0 || stat(at("journal.jsonl"), &journal) != 0 || st.st_ino != journal.st_ino)
+        return true;
+    synced++;
+    synced_size = st.st_size;
+    errno = EIO;
+    return !sync_fails;
+}
+
+int __wrap_fsync(int fd)
+{
+    return note_sync(fd) ? __real_fsync(fd) : -1;
+}
+
+int __wrap_fdatasync(int fd)
+{
+    return note_sync(fd) ? __real_fdatasync(fd) : -1;
+}
 
 /* What a replay saw: a line for each record. */
 struct seen {
@@ -504,6 +538,75 @@ static void test_clock_in_file(void **state)
 
 /* ---- the disk ---- */
 
+static off_t size_now(void)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path(), &st), 0);
+    return st.st_size;
+}
+
+/* Every record is durable, whole, when append returns; and at opening whatever is read, because a process
+ * that was killed before its sync may have written it. */
+static void test_durable(void **state)
+{
+    struct seen s;
+    struct journal *j;
+
+    (void)state;
+    tell_story();
+    synced = 0;
+    j = open_ok(&s);
+    assert_int_equal(synced, 1);
+    assert_int_equal(synced_size, size_now());
+    for (int i = 0; i < 3; i++) {
+        off_t before = size_now();
+
+        append(j, 9, "deliver", "A1", "MX1-000002", NULL);
+        assert_int_equal(synced, 2 + i);
+        assert_true(synced_size > before);
+        assert_int_equal(synced_size, size_now());
+    }
+    journal_close(j);
+    bytes_free(&s.text);
+}
+
+/* After a sync that failed nobody knows what is on the disk: the record is undone, and this journal takes no
+ * more. */
+static void test_sync_fails(void **state)
+{
+    struct journal_record r = {.time = T0 + 9, .kind = "good", .order = "A1", .id = "MX1-000002"};
+    struct seen s;
+    struct bytes text = BYTES_INIT;
+    struct journal *j = NULL;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    tell_story();
+    load(&text);
+    j = open_ok(&s);
+    sync_fails = true;
+    assert_int_equal(journal_append(j, &r, &e), RC_SYSTEM);
+    assert_string_equal(e.key, "journal.write");
+    sync_fails = false;
+    assert_content(path(), bytes_span(&text));
+    err_clear(&e);
+    assert_int_equal(journal_append(j, &r, &e), RC_SYSTEM);
+    assert_string_equal(e.key, "journal.write");
+    assert_content(path(), bytes_span(&text));
+    journal_close(j);
+    bytes_free(&s.text);
+    j = NULL;
+    sync_fails = true;
+    assert_int_equal(try_open(&j, &s, &e), RC_SYSTEM);
+    assert_string_equal(e.key, "journal.open");
+    assert_null(j);
+    bytes_free(&s.text);
+    sync_fails = false;
+    assert_told(story);
+    bytes_free(&text);
+}
+
 static void limit_files(rlim_t octets)
 {
     struct rlimit l;
@@ -574,7 +677,8 @@ int main(void)
         IN_FOLDER(test_reader_stops),    IN_FOLDER(test_no_link),        IN_FOLDER(test_torn_tail),
         IN_FOLDER(test_torn_zeros),      IN_FOLDER(test_changed_octets), IN_FOLDER(test_moved_lines),
         IN_FOLDER(test_truncated_lines), IN_FOLDER(test_forged_lines),   IN_FOLDER(test_clock),
-        IN_FOLDER(test_clock_in_file),   IN_FOLDER(test_full_disk),      IN_FOLDER(test_no_leak),
+        IN_FOLDER(test_clock_in_file),   IN_FOLDER(test_durable),        IN_FOLDER(test_sync_fails),
+        IN_FOLDER(test_full_disk),       IN_FOLDER(test_no_leak),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

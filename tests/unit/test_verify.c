@@ -182,6 +182,28 @@ static void test_revoked(void **state)
     judge(c, &root, &online, ROLE_OFFICE, RC_DENIED, "verify.revoked");
 }
 
+/* What the verifier holds itself counts, whatever CRLs and time the file names. */
+static void test_known(void **state)
+{
+    struct trust t = trust_in(&root, &online);
+    struct cms_chain c, known = {.ncrls = 1};
+
+    (void)state;
+    t.known = &known;
+    pki_crl(&online, NULL, PKI_BEGIN, &known.crls[0]);
+    c = chain_make(&office, &online, &root);
+    judge_at(&c, &t, ROLE_OFFICE, now, RC_OK, NULL);
+    bytes_reset(&known.crls[0]);
+    pki_crl(&online, office.cert, now + PKI_DAY, &known.crls[0]);
+    c = chain_make(&office, &online, &root);
+    judge_at(&c, &t, ROLE_OFFICE, now, RC_DENIED, "verify.revoked");
+    bytes_reset(&known.crls[0]);
+    pki_crl(&root, online.cert, now + PKI_DAY, &known.crls[0]);
+    c = chain_make(&office, &online, &root);
+    judge_at(&c, &t, ROLE_OFFICE, now, RC_DENIED, "verify.revoked");
+    bytes_free(&known.crls[0]);
+}
+
 static void test_no_crl(void **state)
 {
     struct cms_chain c;
@@ -200,6 +222,10 @@ static void test_no_crl(void **state)
     pki_crl(&online, NULL, now + 1, &c.crls[0]); /* begins later */
     judge(c, &root, &online, ROLE_OFFICE, RC_DENIED, "verify.no-crl");
     c = chain_make(&office, &online, &root);
+    bytes_reset(&c.crls[0]);
+    pki_crl(&online, NULL, now - 400 * PKI_DAY, &c.crls[0]); /* over */
+    judge(c, &root, &online, ROLE_OFFICE, RC_DENIED, "verify.no-crl");
+    c = chain_make(&office, &online, &root);
     c.crls[0].p[c.crls[0].n - 1] ^= 1; /* changed */
     judge(c, &root, &online, ROLE_OFFICE, RC_INPUT, "verify.chain");
 }
@@ -213,6 +239,10 @@ static void test_expired(void **state)
     c = chain_make(&office, &online, &root);
     judge_at(&c, &t, ROLE_OFFICE, office.cert->not_after + 1, RC_DENIED, "verify.expired");
     c = chain_make(&office, &online, &root);
+    bytes_reset(&c.crls[0]);
+    bytes_reset(&c.crls[1]);
+    pki_crl(&online, NULL, office.cert->not_after - PKI_DAY, &c.crls[0]);
+    pki_crl(&root, NULL, office.cert->not_after - PKI_DAY, &c.crls[1]);
     judge_at(&c, &t, ROLE_OFFICE, office.cert->not_after, RC_OK, NULL);
     c = chain_make(&office, &online, &root);
     judge_at(&c, &t, ROLE_OFFICE, PKI_BEGIN - 1, RC_DENIED, "verify.expired");
@@ -520,6 +550,7 @@ int main(void)
         cmocka_unit_test(test_no_role),
         cmocka_unit_test(test_role_from_local_ca),
         cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_known),
         cmocka_unit_test(test_no_crl),
         cmocka_unit_test(test_expired),
         cmocka_unit_test(test_expired_ca),
