@@ -87,7 +87,7 @@ if [ ! -f token/pin ]; then
 fi
 printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$dir/token/tokens" >token/softhsm2.conf
 cat >env.sh <<ENV
-# Source this to try commands by hand:  . $dir/env.sh
+# Source this to try commands by hand:  . $dir/env.sh   (it also changes to that folder)
 export PATH="$build/bin:\$PATH"
 export SOFTHSM2_CONF="$dir/token/softhsm2.conf"
 export KEYMILL_PKCS11_MODULE="${KEYMILL_PKCS11_MODULE:-/usr/lib/softhsm/libsofthsm2.so}"
@@ -103,7 +103,7 @@ ENV
 . ./env.sh
 for token in root-ca online-ca local-ca local-b office line7; do
     if keymill-hsm list --json | grep -q "\"label\":\"$token\""; then
-        say "   token $token: there already"
+        printf '   %-62s%s\n' "token $token" "there already"
     else
         run "token $token" keymill-hsm init --label $token --so-pin-source file:token/so-pin --pin-source file:token/pin
     fi
@@ -117,7 +117,7 @@ run "root CA: key on the token, self-signed certificate" keymill-ca init --home 
 # sub NAME PROFILE CONFIG
 sub() {
     config "$3" trust=pki/root.pem
-    [ ! -f "ca/$1/cert.pem" ] || { say "   $1: made and certified already"; return 0; }
+    [ ! -f "ca/$1/cert.pem" ] || { printf '   %-62s%s\n' "$1" "there already"; return 0; }
     run "$1: key on the token, request" keymill-ca request --home "ca/$1" --config "config/$3" --out "pki/$1.csr"
     run "$1: signed by the root" keymill-ca sign-ca --home ca/root --csr "pki/$1.csr" --profile "$2" --out "pki/$1.pem"
     run "$1: certificate taken into its home" keymill-ca import --home "ca/$1" --cert "pki/$1.pem" --chain pki/root.pem
@@ -152,6 +152,10 @@ run "line7: takes the seal certificate" keymill-station import --home line7 --ce
 
 # --- orders and batches -----------------------------------------------------------------------------------------------------------------
 part "Orders A1 ($devices devices, local-ca) and B1 (2 devices, local-b); sealed batches"
+if [ -f config/order.yaml ]; then
+    made=$(sed -n 's/^ *quantity: *\([0-9]*\).*/\1/p' config/order.yaml)
+    [ "$made" = "$devices" ] || die "'$dir' was made with --devices $made; say so, or take another --dir"
+fi
 [ -f config/order.yaml ] || sed "s/^\( *\(quantity\|count\): *\)1000\b/\1$devices/" "$here/docs/examples/order.yaml" >config/order.yaml
 config order-b.yaml
 for order in A1 B1; do
@@ -172,7 +176,7 @@ take() {
 keep() { [ -d "devices/$1" ] || cp -r line-now "devices/$1"; }
 good() { keymill-station good --home line7 --id "$id" >>log/line.log 2>&1 || die "good failed"; }
 for order in A1 B1; do
-    [ -f $order.manifest.jsonl ] && { say "   order $order: closed already"; continue; }
+    [ -f $order.manifest.jsonl ] && { printf '   %-62s%s\n' "order $order" "closed already"; continue; }
     run "line7 accepts order $order" keymill-station accept --home line7 $order.order
     run "line7 accepts batch $order" keymill-station accept --home line7 $order.batch
     touch "log/$order.ids"

@@ -4,7 +4,7 @@
 
 const struct cli_option crl_options[] = {
     HOME_OPTION,
-    {"out", CLI_TEXT, "FILE", true, "where the CRL goes (PEM); an older one there is replaced"},
+    {"out", CLI_TEXT, "FILE", true, "where the CRL goes (PEM); an older one of this CA is replaced"},
     OPTIONS_END,
 };
 

@@ -10,7 +10,7 @@ const struct cli_option sign_ca_options[] = {
     {"csr", CLI_TEXT, "FILE", true, "request of the subordinate CA"},
     {"profile", CLI_TEXT, "PROFILE", true, "what kind of CA it becomes: online-ca, local-ca"},
     {"out", CLI_TEXT, "FILE.pem", true, "where the certificate goes (PEM)"},
-    {"days", CLI_INT, "N", false, "validity; default: the profile's"},
+    {"days", CLI_INT, "N", false, "validity in days; default: the profile's"},
     OPTIONS_END,
 };
 
@@ -19,7 +19,7 @@ const struct cli_option issue_options[] = {
     {"csr", CLI_TEXT, "FILE", true, "request for the certificate"},
     {"profile", CLI_TEXT, "PROFILE", true, "what kind of certificate: server, office, device, ..."},
     {"out", CLI_TEXT, "FILE", true, "where the certificate goes (PEM)"},
-    {"days", CLI_INT, "N", false, "validity; default: the profile's"},
+    {"days", CLI_INT, "N", false, "validity in days; default: the profile's, device has none"},
     {"id", CLI_TEXT, "ID", false, "id of the device; default: the request's common name"},
     {"ou", CLI_TEXT, "OU", false, "organizational unit of the device, its factory"},
     OPTIONS_END,

@@ -20,7 +20,7 @@ static void show_issues(const struct ca_config *c, struct out *out)
     out_list(out, "issues");
     for (size_t i = 0; i < c->nissues; i++) {
         out_row(out);
-        out_str(out, "profile", c->issues[i]);
+        out_str(out, "may_issue", c->issues[i]);
     }
     out_list_end(out);
 }

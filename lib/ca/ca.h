@@ -28,7 +28,8 @@ struct signer;
  * database.
  */
 
-/* Configuration, schema keymill.ca-config.v1 (docs/examples/root.yaml, online.yaml, local.yaml). */
+/* Configuration, schema keymill.ca-config.v1 (docs/examples/root.yaml, online.yaml, local.yaml). A trust that
+ * is still the example's placeholder is RC_INPUT doc.placeholder. */
 enum { CA_PROFILES_MAX = 16 };
 struct ca_config {
     char *name;
@@ -47,7 +48,8 @@ struct ca_config {
 /* RC_INPUT doc.*, ca.config, x509.name. */
 NODISCARD enum rc ca_config_read(const char *path, struct ca_config **ret, struct err *e);
 void ca_config_free(struct ca_config *c);
-/* The configuration stored in a home. RC_CONFLICT ca.no-home when there is none. */
+/* The configuration stored in a home. RC_CONFLICT ca.no-home when there is none, RC_SYSTEM file.read when
+ * that cannot be told. */
 NODISCARD enum rc ca_home_config(const char *home, struct ca_config **ret, struct err *e);
 
 /*
@@ -60,17 +62,18 @@ NODISCARD enum rc ca_home_config(const char *home, struct ca_config **ret, struc
 NODISCARD enum rc ca_init(const char *home, const char *config_path, struct keystore *keys, bool *ret_new,
                           struct err *e);
 /* Makes a subordinate's home and key and writes its PKCS#10 request (PEM, file_create). Repeats as ca_init
- * does, and writes the same request. RC_INPUT ca.trust while the configuration names no root. */
+ * does, and writes the same request. */
 NODISCARD enum rc ca_request(const char *home, const char *config_path, struct keystore *keys,
                              const char *out, bool *ret_new, struct err *e);
 /*
  * Takes the certificate for the request's key: verified to the trusted root, profile and key as requested.
- * chain: PEM with root (and CRLs). The same certificate with another chain replaces the chain: so newer CRLs
- * come in. *ret_new false: all of it was there. RC_CONFLICT ca.no-request, ca.has-certificate; RC_INPUT
- * ca.certificate, ca.chain; verify_path's.
+ * chain: PEM with root (and CRLs). The same certificate again with newer CRLs brings those in; a CRL that the
+ * chain lacks is kept. *ret_new: this certificate, or one above it, was not there; *ret_crls: a newer CRL
+ * came in. RC_CONFLICT ca.no-request, ca.has-certificate, ca.crl-older; RC_INPUT ca.certificate, ca.chain;
+ * verify_path's.
  */
 NODISCARD enum rc ca_import(const char *home, const char *cert_path, const char *chain_path, bool *ret_new,
-                            struct err *e);
+                            bool *ret_crls, struct err *e);
 
 /*
  * An open CA. keys may be NULL for what needs no key (list, show, revoke). Holds the home's lock until
@@ -90,8 +93,9 @@ struct signer *ca_signer(const struct ca *ca);         /* NULL when opened witho
  * Signs one request, by a CA profile (sign-ca) or a leaf profile. Nothing is clipped: what would outlive this
  * CA is RC_DENIED by lint. A statement of possession must rest on a certificate this CA issued, in force now
  * and for the same subject: RC_DENIED ca.possession. Same request, profile and subject again: the same
- * certificate, *ret_new false; RC_CONFLICT ca.revoked when that was revoked; made anew when it expired. A key
- * already certified for another subject: RC_CONFLICT ca.key-reused; a device id already used: RC_CONFLICT
+ * certificate, *ret_new false; RC_CONFLICT ca.days-differ when other days are given than it has; made anew
+ * when it expired. A key has one subject and one profile in a CA: RC_CONFLICT ca.key-reused; a key of which a
+ * certificate was revoked gets no other: RC_CONFLICT ca.revoked; a device id already used: RC_CONFLICT
  * ca.id-reused. Not one of the configuration's profiles: RC_DENIED ca.profile; a CA profile where a leaf was
  * meant, or the other way round: RC_USAGE ca.kind. The clock is before this CA's certificate or behind it:
  * RC_DENIED ca.clock, ca.expired.
@@ -110,10 +114,10 @@ NODISCARD enum rc ca_issue(struct ca *ca, const struct ca_issue *in, struct byte
 /*
  * The hot path, for batches: rows are reserved, then signed, then marked issued, a group at a time. Fill id,
  * name, spki; ca_group_reserve picks serials, encodes, checks ids and keys for uniqueness (RC_CONFLICT
- * ca.id-reused names the id, ca.key-reused) and commits; ca_group_sign fills der with verified certificates;
- * ca_group_commit makes them issued (RC_CONFLICT ca.not-reserved). Each is all or nothing. A group that was
- * reserved and not committed (a crash) is marked void by the next ca_run_begin of that order: its serials
- * never come back, its ids may be done again.
+ * ca.id-reused names the id, ca.key-reused, ca.revoked) and commits; ca_group_sign fills der with verified
+ * certificates; ca_group_commit makes them issued (RC_CONFLICT ca.not-reserved). Each is all or nothing. A
+ * group that was reserved and not committed (a crash) is marked void by the next ca_run_begin of that order:
+ * its serials never come back, its ids may be done again.
  */
 struct ca_item {
     const char *id;
@@ -139,14 +143,17 @@ NODISCARD enum rc ca_find_id(struct ca *ca, const char *order, const char *id, s
                              struct err *e);
 
 /*
- * Revokes by serial (hex), for good: certificateHold and removeFromCRL are RC_INPUT ca.reason, a root's own
- * certificate RC_DENIED ca.revoke-self. Already revoked with the same reason: RC_OK, *ret_new false; another
- * reason: RC_CONFLICT ca.revoked. Unknown serial: RC_INPUT ca.no-serial.
+ * Revokes by serial (hex, colons between octets allowed), for good: certificateHold and removeFromCRL are
+ * RC_INPUT ca.reason, a root's own certificate RC_DENIED ca.revoke-self. Already revoked with the same
+ * reason: RC_OK, *ret_new false; another reason: RC_CONFLICT ca.revoked. Unknown serial: RC_INPUT
+ * ca.no-serial.
  */
 NODISCARD enum rc ca_revoke(struct ca *ca, const char *serial_hex, const char *reason, bool *ret_new,
                             struct err *e);
 /*
- * The next CRL: number one above the last, signed, recorded, written to out (PEM, replaced atomically).
+ * The next CRL: number one above the last, signed, recorded, written to out (PEM, replaced atomically). What
+ * out names must be absent or a CRL of this CA: RC_CONFLICT file.exists, and no number is used up. When only
+ * the writing fails, the text says which number was made and recorded.
  * nextUpdate is crl_days later, or, for the last list this CA will ever sign, the end of its certificate,
  * which is never exceeded. RC_DENIED ca.clock when the clock is before the list before; ca.expired.
  */

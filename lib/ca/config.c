@@ -44,7 +44,7 @@ static void read_kind(struct doc_map *m, struct ca_config *c)
 {
     c->has_trust = doc_has(m, "trust");
     if (c->has_trust)
-        doc_hex(m, "trust", c->trust, sizeof(c->trust));
+        doc_sha256(m, "trust", c->trust);
     else
         c->validity_days = doc_int(m, "validity-days", 1, DAYS_MAX);
     if (c->has_trust && doc_has(m, "validity-days"))
@@ -147,7 +147,6 @@ static enum rc issues_check(const char *path, const struct ca_config *c, struct 
 
 enum rc config_check(const char *path, const struct ca_config *c, enum profile_kind kind, struct err *e)
 {
-    static const uint8_t placeholder[SHA256_LEN] = {0};
     enum rc rc = own_profile_check(path, c, kind, e);
     if (rc == RC_OK)
         rc = issues_check(path, c, e);
@@ -156,10 +155,6 @@ enum rc config_check(const char *path, const struct ca_config *c, enum profile_k
     if (c->has_trust != (kind == PROFILE_CA))
         return err_set(e, RC_INPUT, "ca.config",
                        "%s: a root has 'validity-days' and no 'trust', a subordinate CA has 'trust'", path);
-    if (c->has_trust && memcmp(c->trust, placeholder, sizeof(placeholder)) == 0)
-        return err_set(e, RC_INPUT, "ca.trust",
-                       "%s: 'trust' is still the placeholder; put the SHA-256 of the root certificate there",
-                       path);
     return RC_OK;
 }
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "x509/crl.h"
 
-#include <string.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -107,16 +111,70 @@ static enum rc list_record(struct ca *ca, const struct list *l, struct err *e)
     return rc == RC_OK ? list_audit(ca, l, (struct span){hash, sizeof(hash)}, e) : rc;
 }
 
+static enum rc folder_check(const char *out, struct err *e)
+{
+    char *folder = path_dir(out);
+    enum rc rc = access(folder, W_OK | X_OK) == 0
+                     ? RC_OK
+                     : err_sys(e, "file.write", "cannot write into the folder '%s'", folder);
+    free(folder);
+    return rc;
+}
+
+/* Is the regular file out a CRL of this CA? */
+static enum rc own_list(const struct ca *ca, const char *out, bool *ret, struct err *e)
+{
+    struct bytes text = BYTES_INIT;
+    struct crl *crl = NULL;
+    struct err none = ERR_INIT;
+    enum rc rc = file_read(out, FILE_DOC_MAX, &text, e);
+    if (rc == RC_OK)
+        *ret = crl_parse(out, bytes_span(&text), &crl, &none) == RC_OK &&
+               span_eq(crl->issuer, ca->cert->subject);
+    crl_free(crl);
+    bytes_free(&text);
+    return rc;
+}
+
+/* Only an older CRL of this CA is replaced. Judged before a number is used up: a mistyped name must cost
+ * neither a certificate nor a number. */
+static enum rc out_check(const struct ca *ca, const char *out, struct err *e)
+{
+    struct stat st;
+    bool ours = false;
+    if (lstat(out, &st) != 0)
+        return errno == ENOENT ? folder_check(out, e) : err_sys(e, "file.read", "cannot look at '%s'", out);
+    enum rc rc = S_ISREG(st.st_mode) ? own_list(ca, out, &ours, e) : RC_OK;
+    if (rc == RC_OK && !ours)
+        rc = err_set(e, RC_CONFLICT, "file.exists",
+                     "'%s' exists and is no CRL of this CA, so it is not replaced: move it away first", out);
+    return rc == RC_OK ? folder_check(out, e) : rc;
+}
+
+static enum rc list_publish(const struct list *l, const char *out, struct err *e)
+{
+    struct bytes text = BYTES_INIT;
+    pem_encode("X509 CRL", bytes_span(&l->der), &text);
+    enum rc rc = file_publish(out, 0644, bytes_span(&text), e);
+    if (rc != RC_OK)
+        err_prefix(
+            e, "CRL number %" PRIu64 " was made and recorded, but not written; run again for the next one",
+            l->number);
+    bytes_free(&text);
+    return rc;
+}
+
 enum rc ca_crl(struct ca *ca, const char *out, bool last, uint64_t *ret_number, int64_t *ret_next_update,
                struct err *e)
 {
     if (ca->signer == NULL)
         bug("ca_crl without a key");
     struct list l = {.number = 0};
-    struct bytes text = BYTES_INIT;
+    enum rc rc = out_check(ca, out, e);
     /* The list is signed inside the transaction and leaves it only when that is durable: no number names two
      * lists. */
-    enum rc rc = store_begin(ca->db, e);
+    if (rc == RC_OK)
+        rc = store_begin(ca->db, e);
     if (rc == RC_OK)
         rc = list_plan(ca, last, &l, e);
     if (rc == RC_OK)
@@ -126,15 +184,12 @@ enum rc ca_crl(struct ca *ca, const char *out, bool last, uint64_t *ret_number, 
     if (rc == RC_OK)
         rc = store_commit(ca->db, e);
     store_rollback(ca->db);
-    if (rc == RC_OK) {
-        pem_encode("X509 CRL", bytes_span(&l.der), &text);
-        rc = file_publish(out, 0644, bytes_span(&text), e);
-    }
+    if (rc == RC_OK)
+        rc = list_publish(&l, out, e);
     if (rc == RC_OK) {
         *ret_number = l.number;
         *ret_next_update = l.next_update;
     }
     bytes_free(&l.der);
-    bytes_free(&text);
     return rc;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/lock.h"
@@ -131,6 +133,17 @@ enum rc home_publish_certificate(const struct ca *ca, struct err *e)
 
 /* ---- opening ---- */
 
+/* As file_exists, but what we may not look at is not taken for absent. */
+static enum rc file_look(const char *path, bool *ret_exists, struct err *e)
+{
+    struct stat st;
+    bool exists = stat(path, &st) == 0;
+    if (!exists && errno != ENOENT && errno != ENOTDIR)
+        return err_sys(e, "file.read", "cannot look at '%s'", path);
+    *ret_exists = exists;
+    return RC_OK;
+}
+
 static enum rc config_load(struct ca *ca, const char *path, struct err *e)
 {
     enum rc rc = file_read(path, FILE_SMALL_MAX, &ca->config_text, e);
@@ -157,15 +170,19 @@ static enum rc config_keep(struct ca *ca, const char *given, struct err *e)
 {
     char *path = path_join(ca->home, "ca.yaml");
     struct bytes there = BYTES_INIT;
-    bool exists = file_exists(path);
-    enum rc rc = exists ? file_read(path, FILE_SMALL_MAX, &there, e) : RC_OK;
+    bool exists = false;
+    enum rc rc = file_look(path, &exists, e);
+    if (rc == RC_OK && exists)
+        rc = file_read(path, FILE_SMALL_MAX, &there, e);
     if (rc != RC_OK)
         goto out;
     bool same = exists && span_eq(bytes_span(&there), bytes_span(&ca->config_text));
     if (!same && ca->self.begun)
-        rc = err_set(e, RC_CONFLICT, "ca.exists",
-                     "'%s' already holds a CA made with another configuration than '%s'; choose another home",
-                     ca->home, given);
+        rc = err_set(
+            e, RC_CONFLICT, "ca.exists",
+            "'%s' already holds a CA made with another configuration than '%s'; correct '%s', or '%s' "
+            "if the mistake is there; only another CA needs another home",
+            ca->home, given, given, path);
     else if (!same)
         rc = file_publish(path, 0600, bytes_span(&ca->config_text), e);
 out:
@@ -200,13 +217,16 @@ out:
 static enum rc config_path_of(const char *home, char **ret, struct err *e)
 {
     char *path = path_join(home, "ca.yaml");
-    if (!file_exists(path)) {
+    bool exists = false;
+    enum rc rc = file_look(path, &exists, e);
+    if (rc == RC_OK && !exists)
+        rc = err_set(e, RC_CONFLICT, "ca.no-home", "'%s' holds no CA; make one with 'init' or 'request'",
+                     home);
+    if (rc != RC_OK)
         free(path);
-        return err_set(e, RC_CONFLICT, "ca.no-home", "'%s' holds no CA; make one with 'init' or 'request'",
-                       home);
-    }
-    *ret = path;
-    return RC_OK;
+    else
+        *ret = path;
+    return rc;
 }
 
 enum rc ca_home_config(const char *home, struct ca_config **ret, struct err *e)

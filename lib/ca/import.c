@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/jsonw.h"
@@ -145,44 +145,77 @@ static enum rc import_record(struct ca *ca, const struct path *p, const struct c
     return rc;
 }
 
-static bool bytes_same(const struct bytes *a, const struct bytes *b)
-{
-    return span_eq(bytes_span(a), bytes_span(b));
-}
-
-/* Is this what the home has already? The chain counts: a newer CRL is brought in by importing the same
- * certificate again. */
-static bool imported(const struct ca *ca, const struct cms_chain *issuers)
+/* Does the home have this certificate already, under these issuers? */
+static bool certificates_same(const struct ca *ca, const struct cms_chain *issuers)
 {
     const struct cms_chain *c = &ca->chain;
-    if (c->ncerts != issuers->ncerts + 1 || c->ncrls != issuers->ncrls)
+    if (c->ncerts != issuers->ncerts + 1)
         return false;
     for (size_t i = 0; i < issuers->ncerts; i++)
-        if (!bytes_same(&c->certs[i + 1], &issuers->certs[i]))
-            return false;
-    for (size_t i = 0; i < issuers->ncrls; i++)
-        if (!bytes_same(&c->crls[i], &issuers->crls[i]))
+        if (!span_eq(bytes_span(&c->certs[i + 1]), bytes_span(&issuers->certs[i])))
             return false;
     return true;
 }
 
-/* What goes into the home: the issuers in order, and the file's CRLs. */
-static enum rc issuers_collect(const char *chain_path, const struct cms_chain *file, const struct path *p,
-                               struct cms_chain *ret, struct err *e)
+/* The CRL of this CA with the highest number; *ret stays NULL when the chain holds none. */
+static enum rc crl_latest(const char *name, const struct cms_chain *chain, const struct cert *issuer,
+                          struct crl **ret, struct err *e)
 {
-    for (size_t i = 1; i < p->n; i++)
-        bytes_add_span(&ret->certs[ret->ncerts++], bytes_span(&p->cert[i]->der));
-    for (size_t i = 0; i < file->ncrls; i++) {
-        enum rc rc = crl_check(chain_path, &file->crls[i], p, e);
-        if (rc != RC_OK)
-            return rc;
-        bytes_add_span(&ret->crls[ret->ncrls++], bytes_span(&file->crls[i]));
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < chain->ncrls; i++) {
+        struct crl *crl = NULL;
+        struct err other = ERR_INIT;
+        rc = crl_parse(name, bytes_span(&chain->crls[i]), &crl, e);
+        if (rc == RC_OK && crl_verify(crl, issuer, &other) == RC_OK &&
+            (*ret == NULL || crl->number > (*ret)->number)) {
+            struct crl *before = *ret;
+            *ret = crl;
+            crl = before;
+        }
+        crl_free(crl);
     }
+    return rc;
+}
+
+/* Of the CRL that the home has and the one in the file the newer is kept: a CRL is never lost, and an older
+ * one would call good again what was revoked. */
+static enum rc crl_keep(const char *chain_path, const struct crl *had, const struct crl *now,
+                        const struct cert *issuer, struct cms_chain *ret, bool *ret_newer, struct err *e)
+{
+    if (had != NULL && now != NULL && now->number < had->number)
+        return err_set(e, RC_CONFLICT, "ca.crl-older",
+                       "'%s' holds CRL number %" PRIu64 " of '%s', number %" PRIu64
+                       " is here already: a CRL is never replaced by an older one; take the CA's latest",
+                       chain_path, now->number, issuer->cn == NULL ? "a CA above" : issuer->cn, had->number);
+    bool newer = now != NULL && (had == NULL || now->number > had->number);
+    const struct crl *kept = newer ? now : had;
+    if (kept != NULL)
+        bytes_add_span(&ret->crls[ret->ncrls++], bytes_span(&kept->der));
+    *ret_newer = *ret_newer || newer;
     return RC_OK;
 }
 
+static enum rc crls_collect(const struct ca *ca, const char *chain_path, const struct cms_chain *file,
+                            const struct path *p, struct cms_chain *ret, bool *ret_newer, struct err *e)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < file->ncrls; i++)
+        rc = crl_check(chain_path, &file->crls[i], p, e);
+    for (size_t i = 1; rc == RC_OK && i < p->n; i++) {
+        struct crl *had = NULL, *now = NULL;
+        rc = crl_latest("chain.pem", &ca->chain, p->cert[i], &had, e);
+        if (rc == RC_OK)
+            rc = crl_latest(chain_path, file, p->cert[i], &now, e);
+        if (rc == RC_OK)
+            rc = crl_keep(chain_path, had, now, p->cert[i], ret, ret_newer, e);
+        crl_free(had);
+        crl_free(now);
+    }
+    return rc;
+}
+
 static enum rc import_check(const struct ca *ca, const char *cert_path, const char *chain_path,
-                            struct path *p, struct cms_chain *issuers, struct err *e)
+                            struct path *p, struct cms_chain *issuers, bool *ret_newer, struct err *e)
 {
     struct cms_chain file = {.ncerts = 0};
     enum rc rc = cert_read(cert_path, &p->cert[0], e);
@@ -198,34 +231,38 @@ static enum rc import_check(const struct ca *ca, const char *cert_path, const ch
         rc = verify_path(p->cert[0], &file, ca->config->trust, clock_now(), e);
     if (rc == RC_OK)
         rc = profile_check(ca, p, e);
+    for (size_t i = 1; rc == RC_OK && i < p->n; i++)
+        bytes_add_span(&issuers->certs[issuers->ncerts++], bytes_span(&p->cert[i]->der));
     if (rc == RC_OK)
-        rc = issuers_collect(chain_path, &file, p, issuers, e);
+        rc = crls_collect(ca, chain_path, &file, p, issuers, ret_newer, e);
     cms_chain_free(&file);
     return rc;
 }
 
 enum rc ca_import(const char *home, const char *cert_path, const char *chain_path, bool *ret_new,
-                  struct err *e)
+                  bool *ret_crls, struct err *e)
 {
     struct ca *ca = NULL;
     struct path path = {.n = 0};
     struct cms_chain issuers = {.ncerts = 0};
-    bool same = false;
+    bool fresh = false, newer = false;
     enum rc rc = home_open(home, &ca, e);
-    if (rc == RC_OK)
-        rc = import_check(ca, cert_path, chain_path, &path, &issuers, e);
-    if (rc == RC_OK && ca->self.certificate.n > 0) {
+    if (rc == RC_OK && ca->self.certificate.n > 0)
         rc = home_load_certificate(ca, e);
-        same = rc == RC_OK && imported(ca, &issuers);
-    }
-    if (rc == RC_OK && !same)
+    if (rc == RC_OK)
+        rc = import_check(ca, cert_path, chain_path, &path, &issuers, &newer, e);
+    if (rc == RC_OK)
+        fresh = !certificates_same(ca, &issuers);
+    if (rc == RC_OK && (fresh || newer))
         rc = import_record(ca, &path, &issuers, e);
-    if (rc == RC_OK && !same)
+    if (rc == RC_OK && (fresh || newer))
         rc = home_load_certificate(ca, e);
     if (rc == RC_OK)
         rc = home_publish_certificate(ca, e);
-    if (rc == RC_OK)
-        *ret_new = !same;
+    if (rc == RC_OK) {
+        *ret_new = fresh;
+        *ret_crls = newer;
+    }
     path_free(&path);
     cms_chain_free(&issuers);
     ca_close(ca);

@@ -44,7 +44,7 @@ extern const size_t ca_schema_steps;
 
 /* config.c */
 NODISCARD enum rc config_parse(const char *name, struct span yaml, struct ca_config **ret, struct err *e);
-/* The configuration fits this kind of CA, and every profile it names exists. RC_INPUT ca.config, ca.trust. */
+/* The configuration fits this kind of CA, and every profile it names exists. RC_INPUT ca.config. */
 NODISCARD enum rc config_check(const char *path, const struct ca_config *c, enum profile_kind kind,
                                struct err *e);
 
@@ -78,7 +78,7 @@ struct row {
     const uint8_t *request_sha256; /* NULL: no request */
     int64_t not_before, not_after, now;
 };
-/* RC_CONFLICT ca.key-reused, ca.id-reused. */
+/* RC_CONFLICT ca.key-reused, ca.revoked, ca.id-reused. */
 NODISCARD enum rc row_reserve(struct ca *ca, const struct row *r, struct err *e);
 /* RC_CONFLICT ca.not-reserved. */
 NODISCARD enum rc row_issued(struct ca *ca, struct span serial, struct span der,

@@ -176,12 +176,32 @@ static enum rc subject_make(const struct ca_issue *in, struct issue *i, struct e
         in->profile);
 }
 
+/* The row that q stands on answers the request, unless it was revoked or is not what is asked for today. */
+static enum rc answer_check(const struct ca_issue *in, struct stmt *q, struct err *e)
+{
+    if (strcmp(stmt_col_text(q, 1), "revoked") == 0)
+        return err_set(
+            e, RC_CONFLICT, "ca.revoked",
+            "request '%s' was answered before and that certificate was revoked; make a request with a new key",
+            in->csr_path);
+    int64_t not_after = stmt_col_int(q, 3), days = (not_after - stmt_col_int(q, 2) + 1) / DAY;
+    if (in->days == 0 || in->days == days)
+        return RC_OK;
+    char end[TIME_TEXT];
+    time_format(not_after, end);
+    return err_set(
+        e, RC_CONFLICT, "ca.days-differ",
+        "request '%s' was answered before: its certificate lasts %lld days, to %s, and not %lld; leave '--days' out to get it again, or make another request to renew it",
+        in->csr_path, (long long)days, end, (long long)in->days);
+}
+
 /* Has this been asked before? Then the answer is the same; *ret_der stays empty when it has not. */
 static enum rc answered(struct ca *ca, const struct ca_issue *in, const struct issue *i, int64_t now,
                         struct bytes *ret_der, struct err *e)
 {
     struct stmt *q = store_stmt(
-        ca->db, "SELECT der, state FROM certificate WHERE request_sha256 = ? AND profile = ? AND subject = ?"
+        ca->db, "SELECT der, state, not_before, not_after FROM certificate"
+                " WHERE request_sha256 = ? AND profile = ? AND subject = ?"
                 " AND state IN ('issued', 'revoked') AND not_after >= ? ORDER BY number DESC LIMIT 1");
     stmt_blob(q, 1, (struct span){i->request_sha256, SHA256_LEN});
     stmt_text(q, 2, i->profile->name);
@@ -189,12 +209,9 @@ static enum rc answered(struct ca *ca, const struct ca_issue *in, const struct i
     stmt_int(q, 4, now);
     bool row = false;
     enum rc rc = stmt_next(q, &row, e);
-    if (rc == RC_OK && row && strcmp(stmt_col_text(q, 1), "revoked") == 0)
-        rc = err_set(
-            e, RC_CONFLICT, "ca.revoked",
-            "request '%s' was answered before and that certificate was revoked; make a request with a new key",
-            in->csr_path);
-    else if (rc == RC_OK && row)
+    if (rc == RC_OK && row)
+        rc = answer_check(in, q, e);
+    if (rc == RC_OK && row)
         bytes_add_span(ret_der, stmt_col_blob(q, 0));
     stmt_reset(q);
     return rc;

@@ -105,7 +105,7 @@ enum rc key_obtain(struct ca *ca, struct keystore *keys, struct err *e)
     if (key != NULL && !ca->self.begun) {
         rc = err_set(
             e, RC_CONFLICT, "ca.key-exists",
-            "key '%s' exists already and was not made by '%s'; choose another label, a key belongs to one CA",
+            "key '%s' exists already and was not made by '%s'; correct 'key' in the configuration, or the home if this CA was made in another: a key belongs to one CA",
             ca->config->key, ca->home);
         goto out;
     }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -34,11 +35,30 @@ static enum rc reason_parse(const char *name, int *ret, struct err *e)
     return rc;
 }
 
+/* Copies the digits: openssl prints colons between the octets. */
+static char *digits_of(const char *hex)
+{
+    char *digits = mem_str(hex);
+    size_t n = 0;
+    for (const char *c = hex; *c != '\0'; c++)
+        if (*c != ':')
+            digits[n++] = *c;
+    digits[n] = '\0';
+    return digits;
+}
+
 /* The serial's magnitude: openssl prints a leading zero octet that is not part of the number. */
 static enum rc serial_parse(const char *hex, struct bytes *ret, struct err *e)
 {
+    if (hex[strspn(hex, "0123456789abcdefABCDEF:")] != '\0')
+        return err_set(
+            e, RC_INPUT, "text.hex",
+            "serial '%s' is not hexadecimal; give the digits that 'list' prints, colons may stand between octets",
+            hex);
     struct bytes raw = BYTES_INIT;
-    enum rc rc = hex_decode(hex, SERIAL_MAX + 1, &raw, e);
+    char *digits = digits_of(hex);
+    enum rc rc = hex_decode(digits, SERIAL_MAX + 1, &raw, e);
+    free(digits);
     size_t zeros = 0;
     while (zeros < raw.n && raw.p[zeros] == 0)
         zeros++;

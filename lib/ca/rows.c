@@ -8,34 +8,56 @@
 #include "x509/cert.h"
 #include "x509/name.h"
 
-static enum rc key_reused(const struct row *r, struct span other, struct err *e)
+/* Says which certificate, the row that q stands on, is in the way. */
+static enum rc key_taken(const struct row *r, struct stmt *q, struct err *e)
 {
-    char *subject = name_text(r->subject), *holder = name_text(other);
-    enum rc rc = err_set(
-        e, RC_CONFLICT, "ca.key-reused",
-        "cannot issue '%s': its key is already certified for '%s'; every subject needs a key of its own",
-        subject, holder);
+    char *subject = name_text(r->subject), *holder = name_text(stmt_col_blob(q, 0)),
+         *serial = hex_new(stmt_col_blob(q, 1)), *profile = mem_str(stmt_col_text(q, 2));
+    enum rc rc;
+    if (strcmp(stmt_col_text(q, 3), "revoked") == 0)
+        rc = err_set(
+            e, RC_CONFLICT, "ca.revoked",
+            "cannot issue '%s': its key's certificate for '%s' with profile '%s' (serial %s) was revoked; a new key is required",
+            subject, holder, profile, serial);
+    else
+        rc = err_set(
+            e, RC_CONFLICT, "ca.key-reused",
+            "cannot issue '%s' with profile '%s': its key is certified for '%s' with profile '%s' (serial %s); a key has one subject and one purpose, so a new key is required",
+            subject, r->profile, holder, profile, serial);
     free(subject);
     free(holder);
+    free(serial);
+    free(profile);
     return rc;
 }
 
-/* A key may be certified again for the same subject (a renewal), never for another one, and this CA's own key
- * for nobody else. */
+static enum rc own_key(const struct row *r, struct err *e)
+{
+    char *subject = name_text(r->subject);
+    enum rc rc = err_set(e, RC_CONFLICT, "ca.key-reused",
+                         "cannot issue '%s': its key is this CA's own; a new key is required", subject);
+    free(subject);
+    return rc;
+}
+
+/* A key may be certified again for the same subject and purpose (a renewal) and for nothing else, and never
+ * after one of its certificates was revoked: a stolen key stays stolen under another profile. */
 static enum rc key_check(struct ca *ca, const struct row *r, const uint8_t hash[static SHA256_LEN],
                          struct err *e)
 {
-    if (ca->cert != NULL && span_eq(r->spki, ca->cert->spki) && !span_eq(r->subject, ca->cert->subject))
-        return key_reused(r, ca->cert->subject, e);
+    if (ca->cert != NULL && span_eq(r->spki, ca->cert->spki))
+        return own_key(r, e);
     struct stmt *q = store_stmt(
         ca->db,
-        "SELECT subject FROM certificate WHERE spki_sha256 = ? AND state <> 'void' AND subject <> ? LIMIT 1");
+        "SELECT subject, serial, profile, state FROM certificate WHERE spki_sha256 = ? AND state <> 'void'"
+        " AND (state = 'revoked' OR subject <> ? OR profile <> ?) ORDER BY state = 'revoked' DESC LIMIT 1");
     stmt_blob(q, 1, (struct span){hash, SHA256_LEN});
     stmt_blob(q, 2, r->subject);
+    stmt_text(q, 3, r->profile);
     bool taken = false;
     enum rc rc = stmt_next(q, &taken, e);
     if (rc == RC_OK && taken)
-        rc = key_reused(r, stmt_col_blob(q, 0), e);
+        rc = key_taken(r, q, e);
     stmt_reset(q);
     return rc;
 }

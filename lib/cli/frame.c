@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/jsonw.h"
@@ -65,7 +66,10 @@ static void report(const struct cli_args *a, const struct err *e)
 static enum rc put_stdout(const struct bytes *b, struct err *e)
 {
     size_t put = b->n == 0 ? 0 : fwrite(b->p, 1, b->n, stdout);
-    if (put < b->n || fflush(stdout) != 0)
+    bool failed = put < b->n || fflush(stdout) != 0;
+    if (failed && errno == EPIPE) /* the reader has what it wanted: "| head" */
+        return RC_OK;
+    if (failed)
         return err_sys(e, "cli.stdout", "cannot write to standard output");
     if (ferror(stdout))
         return err_set(e, RC_SYSTEM, "cli.stdout", "cannot write to standard output: a part of it was lost");

@@ -38,9 +38,9 @@ struct trust {
  * basicConstraints, path length, keyCertSign; a CA whose EKU extension lacks the role refuses it; the leaf is
  * no CA, has digitalSignature (ROLE_STATION_SEAL: keyAgreement) and the role; issuer and root are as named;
  * no unknown critical extension. Every link's CRL must be among chain->crls, verify, cover `at` (thisUpdate
- * to nextUpdate), and not list the certificate; nor may one of trust->known. RC_DENIED verify.root,
- * verify.issuer, verify.role, verify.role-ca, verify.revoked, verify.no-crl, verify.expired; RC_INPUT
- * verify.chain.
+ * to nextUpdate; for ROLE_STATION_MANIFEST, whose signer is offline, begun by `at` is enough), and not list
+ * the certificate; nor may one of trust->known. RC_DENIED verify.root, verify.issuer, verify.role,
+ * verify.role-ca, verify.revoked, verify.no-crl, verify.expired; RC_INPUT verify.chain.
  */
 NODISCARD enum rc verify_role(const char *what, const struct cms_chain *chain, const struct trust *trust,
                               enum role role, int64_t at, struct err *e);

@@ -107,6 +107,7 @@ lacks err 123456
 refused 2 hsm.uri "a PIN in the URI" keymill-hsm check "pkcs11:token=root;object=ca?pin-value=123456" --usage sign
 lacks err 123456
 refused 2 cli.no-terminal "no terminal to ask on" setsid keymill-hsm check "pkcs11:token=root;object=ca" --usage sign
+has err "cannot ask for the PIN for token 'root': there is no terminal; use a PIN source: file:PATH"
 
 # --- a wrong PIN is tried once; the shim counts what reaches the module ---
 echo 654321 >wrong.pin && chmod 600 wrong.pin
@@ -125,6 +126,9 @@ ok "the right PIN" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign 
 has err "wrong PINs"
 pkcs11-tool --module "$module" -L >slots 2>/dev/null
 lacks slots "user PIN count low"
+# CKF_USER_PIN_COUNT_LOW
+KEYMILL_PKCS11_MODULE=$shim KEYMILL_SHIM_FLAGS=10000 ok "wrong PINs with --json" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source "file:$T/pin" --json
+same "nothing for people beside JSON" "$(cat err)" ""
 # CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED: the right PIN is not even sent.
 for flag in 20000:final-try 40000:locked; do
     rm -f logins

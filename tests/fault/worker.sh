@@ -70,18 +70,70 @@ done
 # --- lost in the module: cured inside the worker, or by another one ---
 export KEYMILL_SHIM_REAL="$KEYMILL_PKCS11_MODULE" KEYMILL_SHIM_LOG="$T/logins"
 export KEYMILL_PKCS11_MODULE="$KEYMILL_BUILD/tests/p11shim.so"
-ok "login lost" env KEYMILL_SHIM_LOGOUT_AT=300 "$signloop" "$uri" 1000 1
+# logins NAME COUNT: how often the PIN reached the module since the last time.
+logins() {
+    same "$1: logins" "$(cat "$T/logins" 2>/dev/null | wc -l)" "$2"
+    rm -f "$T/logins"
+}
+rm -f logins
+ok "login lost" env KEYMILL_SHIM_LOGOUT_AT=600 "$signloop" "$uri" 1000 1
 has out "1000 signatures"
-lacks err "trying again"
-same "logged in again once" "$(wc -l <logins)" 2
+has err "trying again"
+logins "login lost: another worker has the PIN, this one kept none" 2
+ok "login lost under several sessions" env KEYMILL_SHIM_LOGOUT_AT=600 "$signloop" "$uri" 1000 1 8
+has out "1000 signatures"
+rm -f logins
 ok "session lost" env KEYMILL_SHIM_CLOSE_AT=300 "$signloop" "$uri" 1000 1
 has out "1000 signatures"
 lacks err "trying again"
+logins "session lost" 1
 ok "device lost" env KEYMILL_SHIM_REMOVED_AT=700 "$signloop" "$uri" 1000 1
 has out "1000 signatures"
 has err "CKR_DEVICE_REMOVED"
 refused 4 hsm.token-failed "device lost for good" env KEYMILL_SHIM_REMOVED_AT=1 "$signloop" "$uri" 1000 1
 has err "3 new workers in a row"
+
+# --- a worker that answers is never killed: it may be in a call that must not be cut short ---
+export KEYMILL_SHIM_ENDS="$T/ends"
+ok "ended in peace" env KEYMILL_SHIM_REMOVED_AT=700 "$signloop" "$uri" 1000 1
+same "both workers left the module in order" "$(wc -l <ends)" 2
+rm -f ends logins
+refused 4 hsm.pin-incorrect "a wrong PIN" env KEYMILL_SHIM_LOGINS=0 "$signloop" "$uri" 1 3
+same "the refused one too" "$(wc -l <ends)" 1
+logins "a wrong PIN" 1
+refused 4 hsm.no-key "a session that ends with the tool" keymill-hsm check "pkcs11:token=root;object=none?pin-source=file:$T/pin" --usage sign
+unset KEYMILL_SHIM_ENDS
+rm -f logins
+
+# --- the PIN is changed and the logins are lost in the middle of a run: it is wrong once, for all workers together ---
+for n in 1 3; do
+    refused 4 hsm.pin-incorrect "PIN changed, $n workers" env KEYMILL_SHIM_LOGOUT_AT=300 KEYMILL_SHIM_LOGINS=$n "$signloop" "$uri" 30000 $n
+    logins "PIN changed, $n workers" $((n + 1))
+done
+refused 4 hsm.pin-incorrect "PIN changed, several sessions" env KEYMILL_SHIM_LOGOUT_AT=300 KEYMILL_SHIM_LOGINS=1 "$signloop" "$uri" 30000 1 8
+logins "PIN changed, several sessions" 2
+
+# --- a PIN that was never accepted is sent once; before the login, trying again costs nothing ---
+refused 4 hsm.worker-lost "the first login crashes" env KEYMILL_SHIM_LOGIN_CRASH=1 "$signloop" "$uri" 100 3
+logins "the first login crashes" 1
+refused 4 hsm.token-failed "the first login fails" env KEYMILL_SHIM_LOGIN_ERROR=1 "$signloop" "$uri" 100 3
+logins "the first login fails" 1
+: >fails
+ok "a failure before the first login" env KEYMILL_SHIM_OPEN_ERROR="$T/fails" "$signloop" "$uri" 100 1
+if [ -e fails ]; then fail "C_OpenSession did not fail"; else pass; fi
+logins "a failure before the first login" 1
+
+# --- a key that wants the PIN for each signature: its one worker keeps it ---
+pkcs11-tool --module "$KEYMILL_SHIM_REAL" --token-label root --login --pin 123456 --keypairgen --key-type EC:prime256v1 --label each --id 42 \
+    --usage-sign --sensitive --always-auth >made 2>&1 || fail "pkcs11-tool made no key: $(cat made)"
+each="pkcs11:token=root;object=each?pin-source=file:$T/pin"
+ok "the PIN for each signature" "$signloop" "$each" 100 3
+logins "the PIN for each signature" 101
+refused 4 hsm.pin-incorrect "PIN changed, and wanted for each" env KEYMILL_SHIM_LOGINS=11 "$signloop" "$each" 1000 3
+logins "PIN changed, and wanted for each" 12
+refused 4 hsm.pin-incorrect "PIN changed, and wanted in each session" env KEYMILL_SHIM_LOGINS=11 "$signloop" "$each" 1000 1 8
+logins "PIN changed, and wanted in each session" 12
+pkcs11-tool --module "$KEYMILL_SHIM_REAL" --token-label root --login --pin 123456 --delete-object --type privkey --id 42 >made 2>&1 || fail "the key stays"
 
 # --- a slow token: sessions make up for it ---
 ok "16 sessions" env KEYMILL_SHIM_SIGN_MS=5 "$signloop" "$uri" 1000 1 16

@@ -5,6 +5,11 @@
  *
  *   KEYMILL_SHIM_REAL       the real module's path
  *   KEYMILL_SHIM_LOG        a file that gets one line for each C_Login
+ *   KEYMILL_SHIM_ENDS       a file that gets one line for each C_Finalize
+ *   KEYMILL_SHIM_LOGINS     N: the PIN is wrong when the log has more than N lines
+ *   KEYMILL_SHIM_LOGIN_ERROR any value: C_Login gives CKR_DEVICE_ERROR
+ *   KEYMILL_SHIM_LOGIN_CRASH any value: C_Login ends the process
+ *   KEYMILL_SHIM_OPEN_ERROR a file: while it is there, C_OpenSession removes it and gives CKR_DEVICE_ERROR
  *   KEYMILL_SHIM_FLAGS      flags (hex) that C_GetTokenInfo reports besides
  *   KEYMILL_SHIM_HANG       any value: C_OpenSession never returns
  *   KEYMILL_SHIM_LOGOUT_AT  N: the login is lost before the Nth C_SignInit
@@ -33,16 +38,37 @@ static long setting(const char *name, int base)
     return s ? strtol(s, NULL, base) : 0;
 }
 
-static CK_RV shim_login(CK_SESSION_HANDLE s, CK_USER_TYPE who, CK_UTF8CHAR *pin, CK_ULONG n)
+/* Returns how many lines the file then has; all of its lines are equal. */
+static long line_add(const char *setting_name, const char *line)
 {
-    const char *log = getenv("KEYMILL_SHIM_LOG");
-    int fd = log ? open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+    const char *path = getenv(setting_name);
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+    size_t n = strlen(line);
+    off_t size = 0;
     if (fd >= 0) {
-        if (write(fd, "C_Login\n", 8) != 8)
+        if (write(fd, line, n) != (ssize_t)n || (size = lseek(fd, 0, SEEK_END)) < 0)
             abort();
         close(fd);
     }
+    return (long)size / (long)n;
+}
+
+static CK_RV shim_login(CK_SESSION_HANDLE s, CK_USER_TYPE who, CK_UTF8CHAR *pin, CK_ULONG n)
+{
+    long logins = line_add("KEYMILL_SHIM_LOG", "C_Login\n");
+    if (getenv("KEYMILL_SHIM_LOGIN_CRASH"))
+        _exit(1);
+    if (getenv("KEYMILL_SHIM_LOGIN_ERROR"))
+        return CKR_DEVICE_ERROR;
+    if (getenv("KEYMILL_SHIM_LOGINS") && logins > setting("KEYMILL_SHIM_LOGINS", 10))
+        return CKR_PIN_INCORRECT;
     return real->C_Login(s, who, pin, n);
+}
+
+static CK_RV shim_finalize(void *reserved)
+{
+    line_add("KEYMILL_SHIM_ENDS", "C_Finalize\n");
+    return real->C_Finalize(reserved);
 }
 
 static CK_RV shim_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
@@ -57,6 +83,9 @@ static CK_RV shim_open(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY not
 {
     while (getenv("KEYMILL_SHIM_HANG"))
         pause();
+    const char *error = getenv("KEYMILL_SHIM_OPEN_ERROR");
+    if (error && unlink(error) == 0)
+        return CKR_DEVICE_ERROR;
     return real->C_OpenSession(slot, flags, app, notify, ret);
 }
 
@@ -91,6 +120,7 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **ret)
         return CKR_GENERAL_ERROR;
     shim = *real;
     shim.C_GetFunctionList = C_GetFunctionList;
+    shim.C_Finalize = shim_finalize;
     shim.C_Login = shim_login;
     shim.C_GetTokenInfo = shim_token_info;
     shim.C_OpenSession = shim_open;

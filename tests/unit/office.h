@@ -167,7 +167,7 @@ static inline void make_root(void)
 
 static inline void make_sub(const char *name, const char *profile, const char *issues)
 {
-    bool is_new = false;
+    bool is_new = false, crls = false;
     char *root = hex_file("root.pem");
     char *config = mem_printf("%s.yaml", name), *csr = mem_printf("%s.csr", name),
          *pem = mem_printf("%s.pem", name), *crl = mem_printf("%s.crl", name);
@@ -178,7 +178,7 @@ static inline void make_sub(const char *name, const char *profile, const char *i
     put(at(config), text);
     must(ca_request(at(name), at(config), keys, at(csr), &is_new, &e));
     issue_as("root", profile, csr, pem);
-    must(ca_import(at(name), at(pem), at("root.pem"), &is_new, &e));
+    must(ca_import(at(name), at(pem), at("root.pem"), &is_new, &crls, &e));
     make_crl(name, crl);
     free(text);
     free(crl);

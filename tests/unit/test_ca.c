@@ -10,6 +10,8 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -25,7 +27,7 @@
 #include "x509/name.h"
 #include "x509/profile.h"
 
-enum { DAY = 86400 };
+enum { DAY = 86400, NOBODY = 65534 };
 
 /* ---- a keystore that can break ---- */
 
@@ -232,9 +234,10 @@ static void make_sub(const char *name, const char *issues)
     must(request(name));
     char *profile = mem_printf("%s-ca", name), *pem = mem_printf("%s.pem", name);
     must(sign_ca(name, profile));
-    bool fresh = false;
-    must(ca_import(at(name), at(pem), at("root/cert.pem"), &fresh, &e));
+    bool fresh = false, crls = true;
+    must(ca_import(at(name), at(pem), at("root/cert.pem"), &fresh, &crls, &e));
     assert_true(fresh);
+    assert_false(crls);
     free(profile);
     free(pem);
 }
@@ -503,6 +506,23 @@ static void test_a_home_that_is_not_there(void **state)
     assert_false(file_exists(at("nowhere")));
 }
 
+/* A folder of somebody else is not an absent one. */
+static void test_a_home_that_cannot_be_looked_into(void **state)
+{
+    (void)state;
+    struct ca_config *c = NULL;
+    struct ca *ca = NULL;
+    make_root();
+    assert_int_equal(sh("ln -s loop loop"), 0);
+    refused(ca_home_config(at("loop"), &c, &e), RC_SYSTEM, "file.read");
+    bool root = geteuid() == 0;
+    assert_int_equal(root ? chmod(folder, 0755) | seteuid(NOBODY) : chmod(at("root"), 0), 0);
+    refused(ca_home_config(at("root"), &c, &e), RC_SYSTEM, "file.read");
+    assert_non_null(strstr(e.text, "Permission denied"));
+    refused(ca_open(at("root"), NULL, &ca, &e), RC_SYSTEM, "file.read");
+    assert_int_equal(root ? seteuid(0) : chmod(at("root"), 0700), 0);
+}
+
 static void test_one_command_at_a_time(void **state)
 {
     (void)state;
@@ -519,7 +539,9 @@ static void test_a_request_is_the_same_again(void **state)
     (void)state;
     make_root();
     write_sub("online", "0000000000000000000000000000000000000000000000000000000000000000", "server");
-    refused(request("online"), RC_INPUT, "ca.trust");
+    refused(request("online"), RC_INPUT, "doc.placeholder");
+    write_sub("online", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "server");
+    refused(request("online"), RC_INPUT, "doc.placeholder");
     assert_false(file_exists(at("online")));
     write_sub("online", "1111111111111111111111111111111111111111111111111111111111111111", "server");
     must(request("online"));
@@ -535,7 +557,7 @@ static void test_a_request_is_the_same_again(void **state)
 static void test_import_takes_only_what_was_requested(void **state)
 {
     (void)state;
-    bool fresh = false;
+    bool fresh = false, crls = false;
     make_root();
     struct ca *root = open_ca("root");
     char *sha = hex_new((struct span){ca_cert(root)->sha256, SHA256_LEN});
@@ -546,9 +568,9 @@ static void test_import_takes_only_what_was_requested(void **state)
     must(request("local"));
     free(sha);
     must(sign_ca("local", "local-ca"));
-    refused(ca_import(at("online"), at("local.pem"), at("root/cert.pem"), &fresh, &e), RC_INPUT,
+    refused(ca_import(at("online"), at("local.pem"), at("root/cert.pem"), &fresh, &crls, &e), RC_INPUT,
             "ca.certificate");
-    refused(ca_import(at("root"), at("local.pem"), at("root/cert.pem"), &fresh, &e), RC_CONFLICT,
+    refused(ca_import(at("root"), at("local.pem"), at("root/cert.pem"), &fresh, &crls, &e), RC_CONFLICT,
             "ca.no-request");
 
     /* another key under the right name */
@@ -557,52 +579,60 @@ static void test_import_takes_only_what_was_requested(void **state)
     signer_free(other);
     struct ca_issue in = {.profile = "online-ca", .csr_path = "other.csr", .sub_ca = true};
     must(issue("root", &in, "other.pem", NULL));
-    refused(ca_import(at("online"), at("other.pem"), at("root/cert.pem"), &fresh, &e), RC_INPUT,
+    refused(ca_import(at("online"), at("other.pem"), at("root/cert.pem"), &fresh, &crls, &e), RC_INPUT,
             "ca.certificate");
     assert_non_null(strstr(e.text, "another key"));
 
     /* the right key in a certificate of another profile */
     in = (struct ca_issue){.profile = "local-ca", .csr_path = "online.csr", .sub_ca = true};
     must(issue("root", &in, "wrong.pem", NULL));
-    assert_int_equal(ca_import(at("online"), at("wrong.pem"), at("root/cert.pem"), &fresh, &e), RC_DENIED);
+    assert_int_equal(ca_import(at("online"), at("wrong.pem"), at("root/cert.pem"), &fresh, &crls, &e),
+                     RC_DENIED);
     assert_string_equal(e.key, "lint.eku");
+    refused(sign_ca("online", "online-ca"), RC_CONFLICT, "ca.key-reused");
+    sql("root", "DELETE FROM certificate WHERE profile = 'local-ca'"); /* as another root would have it */
 
     must(sign_ca("online", "online-ca"));
-    refused(ca_import(at("online"), at("online.pem"), at("local.pem"), &fresh, &e), RC_INPUT, "ca.chain");
+    refused(ca_import(at("online"), at("online.pem"), at("local.pem"), &fresh, &crls, &e), RC_INPUT,
+            "ca.chain");
     struct ca *none = NULL;
     refused(ca_open(at("online"), &keys.base, &none, &e), RC_CONFLICT, "ca.no-certificate");
-    must(ca_import(at("online"), at("online.pem"), at("root/cert.pem"), &fresh, &e));
+    must(ca_import(at("online"), at("online.pem"), at("root/cert.pem"), &fresh, &crls, &e));
     assert_true(fresh);
-    must(ca_import(at("online"), at("online.pem"), at("root/cert.pem"), &fresh, &e));
+    must(ca_import(at("online"), at("online.pem"), at("root/cert.pem"), &fresh, &crls, &e));
     assert_false(fresh);
     assert_int_equal(
         sh("openssl verify -CAfile root/cert.pem online/cert.pem && cat online.pem root/cert.pem | cmp - online/chain.pem"),
         0);
-    refused(ca_import(at("online"), at("wrong.pem"), at("root/cert.pem"), &fresh, &e), RC_CONFLICT,
+    refused(ca_import(at("online"), at("wrong.pem"), at("root/cert.pem"), &fresh, &crls, &e), RC_CONFLICT,
             "ca.has-certificate");
 }
 
 static void test_import_wants_the_root_that_was_named(void **state)
 {
     (void)state;
-    bool fresh = false;
+    bool fresh = false, crls = false;
     make_root();
     write_sub("online", "1111111111111111111111111111111111111111111111111111111111111111", "server");
     must(request("online"));
     must(sign_ca("online", "online-ca"));
-    assert_int_not_equal(ca_import(at("online"), at("online.pem"), at("root/cert.pem"), &fresh, &e), RC_OK);
+    assert_int_not_equal(ca_import(at("online"), at("online.pem"), at("root/cert.pem"), &fresh, &crls, &e),
+                         RC_OK);
     assert_string_equal(e.key, "verify.root");
 }
 
 static void test_import_again_brings_newer_crls(void **state)
 {
     (void)state;
-    bool fresh = false;
+    bool fresh = false, crls = false;
     make_online();
     crl_free(make_crl("root", "root.crl", false));
     assert_int_equal(sh("cat root/cert.pem root.crl >chain.pem"), 0);
-    must(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &e));
-    assert_true(fresh);
+    must(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &crls, &e));
+    assert_false(fresh);
+    assert_true(crls);
+    must(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &crls, &e));
+    assert_false(fresh || crls);
     struct ca *ca = open_ca("online");
     assert_int_equal(ca_chain(ca)->ncerts, 2);
     assert_int_equal(ca_chain(ca)->ncrls, 1);
@@ -611,7 +641,8 @@ static void test_import_again_brings_newer_crls(void **state)
     /* a CRL of somebody below does not belong there */
     crl_free(make_crl("online", "online.crl", false));
     assert_int_equal(sh("cat root/cert.pem online.crl >chain.pem"), 0);
-    refused(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &e), RC_INPUT, "ca.chain");
+    refused(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &crls, &e), RC_INPUT,
+            "ca.chain");
     /* nor does one of a namesake with another key */
     char *twin = mem_printf("%s", root_yaml);
     memcpy(strstr(twin, "soft:root"), "soft:twin", 9);
@@ -620,11 +651,58 @@ static void test_import_again_brings_newer_crls(void **state)
     must(ca_init(at("twin"), at("twin.yaml"), &keys.base, &fresh, &e));
     crl_free(make_crl("twin", "twin.crl", false));
     assert_int_equal(sh("cat root/cert.pem twin.crl >chain.pem"), 0);
-    assert_int_equal(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &e), RC_INPUT);
+    assert_int_equal(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &crls, &e), RC_INPUT);
     /* nor one whose signature was changed */
     assert_int_equal(
         sh("openssl crl -in root.crl -badsig -out root.crl && cat root/cert.pem root.crl >chain.pem"), 0);
-    assert_int_equal(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &e), RC_INPUT);
+    assert_int_equal(ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, &crls, &e), RC_INPUT);
+}
+
+/* The number of the one CRL in a home's chain. */
+static uint64_t held_crl(const char *home)
+{
+    struct ca *ca = open_ca(home);
+    struct crl *crl = NULL;
+    assert_int_equal(ca_chain(ca)->ncrls, 1);
+    must(crl_parse("held", bytes_span(&ca_chain(ca)->crls[0]), &crl, &e));
+    uint64_t number = crl->number;
+    crl_free(crl);
+    ca_close(ca);
+    return number;
+}
+
+static enum rc import_chain(const char *files, bool *ret_crls)
+{
+    bool fresh = true;
+    assert_int_equal(sh("cat root/cert.pem %s >chain.pem", files), 0);
+    enum rc rc = ca_import(at("online"), at("online.pem"), at("chain.pem"), &fresh, ret_crls, &e);
+    if (rc == RC_OK)
+        assert_false(fresh);
+    return rc;
+}
+
+static void test_import_never_goes_back_to_an_older_crl(void **state)
+{
+    (void)state;
+    bool crls = false;
+    make_online();
+    for (int i = 1; i <= 3; i++) {
+        char *name = mem_printf("%d.crl", i);
+        crl_free(make_crl("root", name, false));
+        free(name);
+    }
+    must(import_chain("2.crl 1.crl", &crls)); /* the highest of them counts */
+    assert_true(crls);
+    assert_true(held_crl("online") == 2);
+    must(import_chain("", &crls));
+    assert_false(crls);
+    assert_true(held_crl("online") == 2);
+    refused(import_chain("1.crl", &crls), RC_CONFLICT, "ca.crl-older");
+    assert_non_null(strstr(e.text, "CRL number 1 of 'Example Root CA', number 2"));
+    assert_true(held_crl("online") == 2);
+    must(import_chain("3.crl 2.crl", &crls));
+    assert_true(crls);
+    assert_true(held_crl("online") == 3);
 }
 
 /* ---- issuing ---- */
@@ -691,6 +769,68 @@ static void test_the_same_request_gives_the_same_certificate(void **state)
 
     must(revoke("online", "3.pem", "superseded", NULL));
     refused(issue("online", &in, "4.pem", NULL), RC_CONFLICT, "ca.revoked");
+    signer_free(key);
+}
+
+static void test_days_are_never_ignored(void **state)
+{
+    (void)state;
+    make_online();
+    struct signer *key = new_key(KEY_SIGN);
+    write_csr(key, "office", "o.csr");
+    signer_free(key);
+    struct ca_issue in = {.profile = "office", .csr_path = "o.csr", .days = 30};
+    bool fresh = false;
+    must(issue("online", &in, "1.pem", NULL));
+    must(issue("online", &in, "2.pem", &fresh));
+    assert_false(fresh);
+    in.days = 0;
+    must(issue("online", &in, "2.pem", &fresh));
+    assert_false(fresh);
+    in.days = 31;
+    refused(issue("online", &in, "2.pem", NULL), RC_CONFLICT, "ca.days-differ");
+    struct cert *c = NULL;
+    char end[TIME_TEXT];
+    must(cert_read(at("1.pem"), &c, &e));
+    time_format(c->not_after, end);
+    in.days = 29;
+    refused(issue("online", &in, "2.pem", NULL), RC_CONFLICT, "ca.days-differ");
+    assert_non_null(strstr(e.text, end));
+    cert_free(c);
+}
+
+static void test_a_key_has_one_purpose(void **state)
+{
+    (void)state;
+    make_online();
+    struct signer *key = new_key(KEY_SIGN);
+    char serial[64];
+    write_csr(key, "one", "1.csr");
+    write_csr(key, "one", "2.csr");
+    struct ca_issue office = {.profile = "office", .csr_path = "1.csr"};
+    struct ca_issue release = {.profile = "release", .csr_path = "1.csr"};
+    must(issue("online", &office, "1.pem", NULL));
+    serial_of("1.pem", serial);
+    refused(issue("online", &release, "x.pem", NULL), RC_CONFLICT, "ca.key-reused");
+    assert_non_null(strstr(e.text, "'CN=one,O=Example' with profile 'office'"));
+    assert_non_null(strstr(e.text, serial));
+
+    /* an expired certificate does not free the key, a revoked one condemns it */
+    sql("online", "UPDATE certificate SET not_after = 1000");
+    refused(issue("online", &release, "x.pem", NULL), RC_CONFLICT, "ca.key-reused");
+    must(revoke("online", "1.pem", "keyCompromise", NULL));
+    refused(issue("online", &office, "x.pem", NULL), RC_CONFLICT, "ca.revoked");
+    assert_non_null(strstr(e.text, serial));
+    refused(issue("online", &release, "x.pem", NULL), RC_CONFLICT, "ca.revoked");
+    office.csr_path = "2.csr";
+    refused(issue("online", &office, "x.pem", NULL), RC_CONFLICT, "ca.revoked");
+    assert_int_equal(sql("online", "SELECT count(*) FROM certificate"), 1);
+    signer_free(key);
+
+    must(keys.soft->ops->find(keys.soft, "soft:online", KEY_SIGN, &key, &e));
+    write_csr(key, "Example online CA", "3.csr"); /* its own name does not help */
+    office.csr_path = "3.csr";
+    refused(issue("online", &office, "x.pem", NULL), RC_CONFLICT, "ca.key-reused");
     signer_free(key);
 }
 
@@ -871,7 +1011,11 @@ static void test_serials_are_read_leniently_and_exactly(void **state)
     struct ca *ca = NULL;
     serial_of("x.pem", serial);
     must(ca_open(at("online"), NULL, &ca, &e));
-    refused(ca_revoke(ca, "xyz", "superseded", &fresh, &e), RC_INPUT, "text.hex");
+    static const char *const bad[] = {"xyz", "4g", "0x4711", "47 11", "471"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        refused(ca_revoke(ca, bad[i], "superseded", &fresh, &e), RC_INPUT, "text.hex");
+    refused(ca_revoke(ca, "zz", "superseded", &fresh, &e), RC_INPUT, "text.hex");
+    assert_non_null(strstr(e.text, "'zz' is not hexadecimal"));
     refused(ca_revoke(ca, "", "superseded", &fresh, &e), RC_INPUT, "ca.no-serial");
     refused(ca_revoke(ca, "4000000000000000", "superseded", &fresh, &e), RC_INPUT, "ca.no-serial");
     snprintf(text, sizeof(text), "00%s", serial);
@@ -879,7 +1023,48 @@ static void test_serials_are_read_leniently_and_exactly(void **state)
         *c = *c >= 'a' ? (char)(*c - 'a' + 'A') : *c;
     must(ca_revoke(ca, text, "superseded", &fresh, &e));
     assert_true(fresh);
+    char colons[80], *to = colons; /* as "openssl x509 -text" prints it */
+    for (size_t i = 0; serial[i] != '\0'; i++) {
+        if (i > 0 && i % 2 == 0)
+            *to++ = ':';
+        *to++ = serial[i];
+    }
+    *to = '\0';
+    must(ca_revoke(ca, colons, "superseded", &fresh, &e));
+    assert_false(fresh);
     ca_close(ca);
+}
+
+static enum rc crl_into(const char *home, const char *out)
+{
+    struct ca *ca = open_ca(home);
+    uint64_t number = 0;
+    int64_t next = 0;
+    enum rc rc = ca_crl(ca, at(out), false, &number, &next, &e);
+    ca_close(ca);
+    return rc;
+}
+
+static void test_a_crl_replaces_only_its_elders(void **state)
+{
+    (void)state;
+    make_online();
+    crl_free(make_crl("root", "root.crl", false));
+    crl_free(make_crl("online", "online.crl", false));
+    put(at("mine"), "mine");
+    put(at("empty"), "");
+    assert_int_equal(sh("ln -s online.crl link && ln -s nowhere dangling && mkdir dir && cp root.crl before"),
+                     0);
+    static const char *const taken[] = {"mine", "empty", "root.crl", "online.pem", "link", "dangling", "dir"};
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+        refused(crl_into("online", taken[i]), RC_CONFLICT, "file.exists");
+    refused(crl_into("online", "no-such-folder/online.crl"), RC_SYSTEM, "file.write");
+    assert_content(at("mine"), span_str("mine"));
+    assert_int_equal(sh("cmp root.crl before && test -L link && test -L dangling"), 0);
+    assert_int_equal(summary("online").crl_number, 1);
+    struct crl *crl = make_crl("online", "online.crl", false);
+    assert_true(crl->number == 2);
+    crl_free(crl);
 }
 
 static void test_a_crl_never_outlives_its_ca(void **state)
@@ -1209,14 +1394,18 @@ int main(void)
         UNIT(test_a_replaced_key_is_noticed),
         UNIT(test_configurations_are_read_strictly),
         UNIT(test_a_home_that_is_not_there),
+        UNIT(test_a_home_that_cannot_be_looked_into),
         UNIT(test_one_command_at_a_time),
         UNIT(test_a_request_is_the_same_again),
         UNIT(test_import_takes_only_what_was_requested),
         UNIT(test_import_wants_the_root_that_was_named),
         UNIT(test_import_again_brings_newer_crls),
+        UNIT(test_import_never_goes_back_to_an_older_crl),
         UNIT(test_every_profile_is_issued),
         UNIT(test_a_device_is_named_by_its_id),
         UNIT(test_the_same_request_gives_the_same_certificate),
+        UNIT(test_days_are_never_ignored),
+        UNIT(test_a_key_has_one_purpose),
         UNIT(test_a_key_belongs_to_one_subject),
         UNIT(test_profiles_are_kept_apart),
         UNIT(test_nothing_outlives_its_issuer),
@@ -1225,6 +1414,7 @@ int main(void)
         UNIT(test_revoked_is_on_the_list_and_stays),
         UNIT(test_the_root_takes_a_whole_ca_out),
         UNIT(test_serials_are_read_leniently_and_exactly),
+        UNIT(test_a_crl_replaces_only_its_elders),
         UNIT(test_a_crl_never_outlives_its_ca),
         UNIT(test_a_batch_is_reserved_signed_and_issued),
         UNIT(test_a_group_left_by_a_crash_becomes_void),

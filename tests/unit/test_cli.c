@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -748,6 +749,59 @@ static void secrets_are_asked_without_echo(void **state)
     free(endless);
 }
 
+/* A shell with job control, as far as Ctrl-Z and "fg" need one. */
+static void ask_as_job(void)
+{
+    int status = 0;
+    struct termios t;
+    signal(SIGTTOU, SIG_IGN); /* a shell takes its terminal back from a stopped job */
+    pid_t job = fork();
+    if (job == 0) {
+        setpgid(0, 0);
+        tcsetpgrp(STDIN_FILENO, getpid());
+        signal(SIGTTOU, SIG_DFL);
+        ask();
+    }
+    if (waitpid(job, &status, WUNTRACED) != job || !WIFSTOPPED(status))
+        exit(95);
+    if (tcgetattr(STDIN_FILENO, &t) != 0 || (t.c_lflag & ECHO) == 0)
+        exit(94);
+    printf("<stopped>\n");
+    fflush(stdout);
+    kill(job, SIGCONT);
+    if (waitpid(job, &status, 0) != job || !WIFEXITED(status))
+        exit(93);
+    exit(WEXITSTATUS(status));
+}
+
+/* Ctrl-Z, and then what: what is typed to the shell must not become the PIN. */
+static void stop_case(void (*body)(void), const char *want_seen)
+{
+    int master, status;
+    struct bytes seen = BYTES_INIT;
+    pid_t pid = on_terminal(body, &master);
+    read_until(master, "PIN of 'root': ", &seen);
+    assert_int_equal(write(master, "half\032", 5), 5);
+    read_until(master, want_seen, &seen);
+    assert_false(echo_on(master));
+    assert_int_equal(write(master, "123456\n", 7), 7);
+    read_until(master, NULL, &seen);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_null(strstr(bytes_str(&seen), "123456"));
+    assert_null(strstr(bytes_str(&seen), "half"));
+    close(master);
+    bytes_free(&seen);
+}
+
+static void a_stop_gives_the_terminal_back_and_the_question_returns(void **state)
+{
+    (void)state;
+    stop_case(ask_as_job, "<stopped>\r\nPIN of 'root': ");
+    stop_case(ask, "\r\nPIN of 'root': "); /* no shell to stop for */
+}
+
 static void ask_without_terminal(void *arg)
 {
     struct secret *s = NULL;
@@ -756,6 +810,7 @@ static void ask_without_terminal(void *arg)
     setsid();
     enum rc rc = prompt_secret("PIN", "--pin-source file:PATH", &s, &e);
     bool named = strcmp(e.key, "cli.no-terminal") == 0 &&
+                 strncmp(e.text, "cannot ask for the PIN: ", 24) == 0 &&
                  strstr(e.text, "use --pin-source file:PATH") != NULL &&
                  (strstr(e.text, "--no-input") != NULL) == cli_mode.common[COMMON_NO_INPUT];
     _exit(rc == RC_USAGE && named ? 0 : 1);
@@ -788,6 +843,38 @@ static void work_quietly(void)
     work_with_bar();
 }
 
+static void work_for_json(void)
+{
+    cli_mode.common[COMMON_JSON] = true;
+    work_with_bar();
+}
+
+enum { TALKERS = 4, TALKS = 300 };
+
+static void *talk(void *arg)
+{
+    for (int i = 0; i < TALKS; i++)
+        progress_say("said");
+    return arg;
+}
+
+static void work_with_talkers(void)
+{
+    pthread_t threads[TALKERS];
+    struct progress *p = progress_start("issuing", "devices", 100);
+    progress_set(p, 10);
+    usleep(1100 * 1000);
+    progress_set(p, 50);
+    for (int i = 0; i < TALKERS; i++) {
+        if (pthread_create(&threads[i], NULL, talk, NULL) != 0)
+            _exit(96);
+    }
+    for (int i = 0; i < TALKERS; i++)
+        pthread_join(threads[i], NULL);
+    progress_end(p);
+    _exit(0);
+}
+
 static void seen_on_terminal(void (*body)(void), struct bytes *ret)
 {
     int master, status;
@@ -809,6 +896,26 @@ static void the_bar_comes_after_a_second_and_is_not_torn(void **state)
     bytes_reset(&seen);
     seen_on_terminal(work_quietly, &seen);
     assert_int_equal(seen.n, 0);
+    seen_on_terminal(work_for_json, &seen);
+    assert_int_equal(seen.n, 0);
+    bytes_free(&seen);
+}
+
+/* A recovery is told by whichever thread it happened to. */
+static void threads_do_not_tear_the_bar(void **state)
+{
+    (void)state;
+    static const char bar_gone[] = "\r\033[K";
+    struct bytes seen = BYTES_INIT;
+    size_t n = 0;
+    seen_on_terminal(work_with_talkers, &seen);
+    const char *text = bytes_str(&seen);
+    for (const char *p = strstr(text, "said"); p != NULL; p = strstr(p + 1, "said")) {
+        assert_true(p - text >= 4);
+        assert_memory_equal(p - 4, bar_gone, 4);
+        n++;
+    }
+    assert_int_equal(n, TALKERS * TALKS);
     bytes_free(&seen);
 }
 
@@ -833,8 +940,10 @@ int main(void)
         cmocka_unit_test(misuse_is_a_bug),
         cmocka_unit_test(progress_lines),
         cmocka_unit_test(secrets_are_asked_without_echo),
+        cmocka_unit_test(a_stop_gives_the_terminal_back_and_the_question_returns),
         cmocka_unit_test(no_terminal_names_the_alternative),
         cmocka_unit_test(the_bar_comes_after_a_second_and_is_not_torn),
+        cmocka_unit_test(threads_do_not_tear_the_bar),
     };
     return cmocka_run_group_tests_name("cli", tests, make_files, remove_files);
 }

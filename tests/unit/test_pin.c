@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -179,6 +180,30 @@ static void bad_sources(void **state)
     }
 }
 
+/* Without a terminal nothing is asked, and the error names what would have been. */
+static void question(void **state)
+{
+    (void)state;
+    int status = 0;
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct err e = ERR_INIT;
+        struct secret *s = NULL;
+        setsid();
+        enum rc rc = read_source("tty", &s, &e);
+        _exit(rc == RC_USAGE && strcmp(e.key, "cli.no-terminal") == 0 &&
+                      strcmp(e.text, "cannot ask for the PIN for token 'test': there is no terminal; use a PIN "
+                                     "source: file:PATH, fd:N or env:NAME") == 0
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -200,7 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(line_end),    cmocka_unit_test(contents),   cmocka_unit_test(modes),
         cmocka_unit_test(no_file),     cmocka_unit_test(descriptor), cmocka_unit_test(environment),
-        cmocka_unit_test(bad_sources),
+        cmocka_unit_test(bad_sources), cmocka_unit_test(question),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
