@@ -47,7 +47,7 @@ static void read_names(struct doc_map *m, struct batch *ret)
     doc_copy(m, "batch", ret->id, sizeof(ret->id));
     doc_name(m, "order", ret->order);
     doc_name(m, "station", ret->station);
-    snprintf(expected, sizeof(expected), "%s-%s", ret->order, ret->station);
+    snprintf(expected, sizeof(expected), "%s.%s", ret->order, ret->station);
     if (strcmp(expected, ret->id) != 0)
         doc_fail(m, "batch", "batch.id", "'%s' is required: order and station", expected);
 }

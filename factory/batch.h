@@ -23,7 +23,7 @@ struct batch_lot {
     uint8_t sha256[SHA256_LEN]; /* of lot-N.p7m */
 };
 struct batch {
-    char id[129]; /* "<order>-<station>" */
+    char id[130]; /* "<order>.<station>" */
     char order[65], station[65];
     uint8_t order_sha256[SHA256_LEN], seal[SHA256_LEN], ca[SHA256_LEN];
     int64_t issued;

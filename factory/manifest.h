@@ -76,7 +76,7 @@ struct manifest_view {
     struct manifest_header header;
     struct checkpoint checkpoint;
     uint8_t signer[SHA256_LEN];
-    uint8_t checkpoint_sha256[SHA256_LEN];
+    uint8_t checkpoint_sha256[SHA256_LEN]; /* of what is signed in it */
 };
 NODISCARD enum rc manifest_verify(const char *manifest_path, const char *checkpoint_path,
                                   const struct trust *trust,

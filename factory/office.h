@@ -18,9 +18,12 @@ struct keystore;
  * and release sign, wrap agrees (the office's own copies of lot keys).
  */
 struct office;
-/* The pin-source of the configuration in a home or file: what cmd needs to open a keystore. malloc'd, NULL:
- * the terminal. */
-NODISCARD enum rc office_pin_source(const char *home_or_config, char **ret, struct err *e);
+/* The pin-source of a home's configuration, or of a configuration file: what cmd needs to open a keystore.
+ * malloc'd, NULL: the terminal. RC_CONFLICT office.no-home when there is none. */
+NODISCARD enum rc office_pin_source(const char *home, char **ret, struct err *e);
+NODISCARD enum rc office_config_pin_source(const char *path, char **ret, struct err *e);
+/* The SHA-256 of the root's certificate in a file. RC_INPUT office.root: it is not self-signed. */
+NODISCARD enum rc office_root(const char *path, uint8_t ret[static SHA256_LEN], struct err *e);
 
 /* Makes home, keys and requests; repeats what a crash left undone. RC_CONFLICT office.exists for another
  * configuration. */
@@ -38,13 +41,15 @@ void office_close(struct office *o);
 /* Makes and signs an order from a specification (schema keymill.order-spec.v1, docs/examples/order.yaml; its
  * paths are relative to it). The same specification again writes the same order. RC_CONFLICT
  * office.order-exists (same id, other content), office.ids-taken (names the other order), RC_DENIED
- * office.sequence. */
+ * office.sequence, office.ca-revoked; RC_INPUT office.ca-cert, office.station-cn, office.trust-bundle. Once
+ * it is recorded, a failure to write out says that it is signed. */
 NODISCARD enum rc office_order_new(struct office *o, const char *spec_path, const char *out, bool *ret_new,
                                    struct err *e);
 
 /* Makes the sealed batch of one station of an order in folder out: keys, certificates from the CA the order
  * names, lots sealed. Works in out.part and renames at the end; a killed run is taken up where it stood.
- * station NULL: the order's only one. RC_OK and *ret_made 0 when the batch was whole already. */
+ * station NULL: the order's only one. RC_OK and *ret_made 0 when the batch was whole already. RC_CONFLICT
+ * office.order-unknown: not this office's order; RC_DENIED office.ca-revoked. */
 struct batch_report {
     uint64_t count, made, resumed;
     int64_t elapsed_ms;
@@ -61,20 +66,22 @@ struct reconciliation {
 };
 /* Verifies manifest and checkpoint against the stored order and takes them into the inventory. The same
  * again: RC_OK, is_new false. RC_DENIED office.station (not the order's), RC_CONFLICT office.duplicate (a
- * serial, key or id that another manifest has), office.manifest-differs. */
+ * serial, key or id that another manifest has), office.manifest-differs, office.order-unknown. */
 NODISCARD enum rc office_ingest(struct office *o, const char *manifest_path, const char *checkpoint_path,
                                 struct reconciliation *ret, struct err *e);
 
 struct list_report {
     uint64_t sequence, devices;
+    uint64_t no_manifest; /* of a revoked order: stations whose manifest is not in yet */
     bool is_new;
 };
 /* Signs the next release list for the ids in a file (one a line). All must be in the inventory, good, not
  * revoked (RC_DENIED office.not-good names the first; nothing is signed). The same ids again write the same
- * list. */
+ * list. A failure to write out before it is signed changes nothing; after it, the text says so. */
 NODISCARD enum rc office_release(struct office *o, const char *ids_path, const char *out,
                                  struct list_report *ret, struct err *e);
-/* Signs the next revocation list: for ids, a whole order or a whole issuer (exactly one is given). */
+/* Signs the next revocation list: for ids, a whole order or a whole issuer (exactly one is given).
+ * RC_CONFLICT office.order-unknown. */
 NODISCARD enum rc office_revoke(struct office *o, const char *ids_path, const char *order_id,
                                 const char *issuer_path, const char *reason, const char *out,
                                 struct list_report *ret, struct err *e);

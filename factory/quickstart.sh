@@ -294,11 +294,11 @@ CONF
 start_broker
 say "   mosquitto with keymill_admission.so: listening on 127.0.0.1:$port"
 
-# as DEVICE TOOL CLIENT-ID ARG...: a mosquitto client with the device's identity.
+# as DEVICE TOOL NAME ARG...: a mosquitto client with the device's identity; its client id is "<device id>/NAME".
 as() {
     who=$1
     tool=$2
-    client=$3
+    if [ "$who" = clone ]; then client=$released_id/$3; else client=$(id_of "$who")/$3; fi
     shift 3
     timeout 60 "$tool" -h localhost -p "$port" --cafile pki/root.pem --cert "devices/$who/chain.pem" --key "devices/$who/key.pem" -i "$client" -q 1 "$@"
 }

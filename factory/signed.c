@@ -52,10 +52,10 @@ enum rc signed_make_detached(struct signer *s, const struct cms_chain *chain, st
 }
 
 /* Takes what is in c over; c is empty afterwards. */
-static void take(struct cms_signed *c, struct span der, struct signed_doc *ret)
+static void take(struct cms_signed *c, struct signed_doc *ret)
 {
     *ret = (struct signed_doc){.content = c->content, .chain = c->chain};
-    sha256(der, ret->sha256);
+    sha256(bytes_span(&ret->content), ret->sha256);
     sha256(bytes_span(&ret->chain.certs[0]), ret->signer);
     *c = (struct cms_signed){0};
 }
@@ -77,7 +77,7 @@ enum rc signed_open(const char *name, struct span der, const struct trust *trust
     if (rc == RC_OK)
         rc = judge(name, &c, trust, role, e);
     if (rc == RC_OK)
-        take(&c, der, ret);
+        take(&c, ret);
     cms_signed_free(&c);
     return rc;
 }
@@ -90,7 +90,7 @@ enum rc signed_open_detached(const char *name, struct span der, struct span cont
     if (rc == RC_OK)
         rc = judge(name, &c, trust, role, e);
     if (rc == RC_OK)
-        take(&c, der, ret);
+        take(&c, ret);
     cms_signed_free(&c);
     return rc;
 }
@@ -100,7 +100,7 @@ enum rc signed_peek(const char *name, struct span der, struct signed_doc *ret, s
     struct cms_signed c = {0};
     enum rc rc = cms_verify(name, der, &c, e);
     if (rc == RC_OK)
-        take(&c, der, ret);
+        take(&c, ret);
     cms_signed_free(&c);
     return rc;
 }

@@ -19,7 +19,7 @@ struct signer;
  */
 struct signed_doc {
     struct bytes content;       /* the JSON */
-    uint8_t sha256[SHA256_LEN]; /* of the CMS file: how other documents refer to it */
+    uint8_t sha256[SHA256_LEN]; /* of the content: how other documents refer to it (docs/decisions/0003) */
     struct cms_chain chain;
     uint8_t signer[SHA256_LEN]; /* the signer's certificate */
 };

@@ -41,7 +41,7 @@ struct client {
     bool one_shot;
     bool found;  /* token is filled */
     bool served; /* a login succeeded: a token that is missing or silent later may come back, while one that
-                    never worked is given up at once */
+                    never worked is given up at once, and with it a PIN that it never accepted */
 
     /* Starting a worker, one at a time: a rejected PIN is then known before the next start would send it
      * again. */
@@ -104,6 +104,25 @@ static void pin_reject(struct client *c, const struct err *why)
 
 /* --- starting a worker. *ret_again: a further try may help */
 
+/* A login that ended in silence, or in an error that does not tell about the PIN, may have been counted as a
+ * wrong try: only a PIN that was accepted before is worth another. */
+static bool pin_at_stake(const struct client *c, enum proto_op op, enum outcome o, const struct exchange *x)
+{
+    bool sent = op == PROTO_LOGIN && c->token.login_required;
+    return sent && !c->served && (o != REFUSED || strcmp(x->error.function, "C_Login") == 0);
+}
+
+static bool worth_again(const struct client *c, enum proto_op op, enum outcome o, const struct exchange *x)
+{
+    if (o == ANSWERED || pin_at_stake(c, op, o, x))
+        return false;
+    if (o == REFUSED)
+        return x->status == PROTO_SICK || x->status == PROTO_BUSY ||
+               (x->status == PROTO_NO_TOKEN && c->served);
+    return o == LOST || c->served;
+}
+
+/* The worker is ended when it does not answer with success. */
 static enum rc ask(struct client *c, struct worker *w, const struct request *rq, int deadline_ms,
                    struct bytes *ret, bool *ret_again, struct err *e)
 {
@@ -111,13 +130,13 @@ static enum rc ask(struct client *c, struct worker *w, const struct request *rq,
     struct exchange x = {.requests = rq, .replies = &reply, .n = 1, .window = 1, .deadline_ms = deadline_ms};
     enum rc rc = RC_OK;
     enum outcome o = worker_exchange(w, &x);
-    *ret_again = o == LOST || (o == LATE && c->served) ||
-                 (o == REFUSED && (x.status == PROTO_SICK || x.status == PROTO_BUSY ||
-                                   (x.status == PROTO_NO_TOKEN && c->served)));
-    if (o != ANSWERED)
-        rc = exchange_err(c, NULL, o, &x, e);
-    else if (ret)
+    *ret_again = worth_again(c, rq->op, o, &x);
+    if (o == ANSWERED) {
         bytes_add_span(ret, bytes_span(&reply.body));
+    } else {
+        rc = exchange_err(c, NULL, o, &x, e);
+        worker_end(w, o == LATE);
+    }
     if (o == REFUSED && status_of_pin(x.status))
         pin_reject(c, e);
     replies_wipe(&reply, 1);
@@ -141,25 +160,31 @@ static enum rc worker_hello(struct client *c, struct worker *w, bool *ret_again,
         c->found = true;
     }
     if (rc != RC_OK)
-        worker_end(w, true);
+        worker_end(w, false);
     bytes_free(&body);
     return rc;
 }
 
 static enum rc worker_login(struct client *c, struct worker *w, bool *ret_again, struct err *e)
 {
+    struct bytes confirms = BYTES_INIT;
     struct proto_login login = {.sessions = c->sessions, .pin = c->pin != NULL};
     struct request rq = {.op = PROTO_LOGIN, .fixed = {(const uint8_t *)&login, sizeof login}};
     int deadline = c->token.protected_path ? KEYPAD_DEADLINE_MS : longer(c->deadline_ms, START_DEADLINE_MS);
     *ret_again = false;
+    if (c->token.protected_path)
+        progress_say("enter the PIN on the keypad of %s", c->name);
     enum rc rc = c->pin ? worker_pin(w, c->pin, e) : RC_OK;
     if (rc == RC_OK)
-        rc = ask(c, w, &rq, deadline, NULL, ret_again, e);
+        rc = ask(c, w, &rq, deadline, &confirms, ret_again, e);
     worker_pin_end(w);
-    if (rc == RC_OK)
-        c->served = true;
-    else
-        worker_end(w, true);
+    if (rc != RC_OK)
+        worker_end(w, false);
+    /* Where the PIN is given at each use, several workers could give a wrong one at once. */
+    if (rc == RC_OK && !c->served && confirms.n == 1 && confirms.p[0])
+        c->npool = 1;
+    c->served = c->served || rc == RC_OK;
+    bytes_free(&confirms);
     return rc;
 }
 
@@ -302,8 +327,6 @@ enum rc client_login(struct client *c, struct err *e)
     if (rc != RC_OK)
         return rc;
     pool_size(c);
-    if (c->token.protected_path)
-        progress_say("enter the PIN on the keypad of %s", c->name);
     rc = worker_login(c, &c->pool[0].worker, &again, e);
     c->pool[0].up = rc == RC_OK;
     if (rc != RC_OK && again)
@@ -405,7 +428,7 @@ static enum outcome run_once(struct client *c, struct pooled *p, struct exchange
         }
         return o;
     }
-    worker_end(&p->worker, true);
+    worker_end(&p->worker, o == LATE);
     p->up = false;
     *ret_again = true;
     return o;

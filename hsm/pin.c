@@ -110,7 +110,7 @@ static enum rc pin_from_number(const char *source, const char *number, struct se
 static enum rc pin_from_terminal(const char *what, struct secret **ret, struct err *e)
 {
     struct secret *pin = NULL;
-    char *question = mem_printf("PIN for %s: ", what);
+    char *question = mem_printf("PIN for %s", what);
     enum rc rc = prompt_secret(question, "a PIN source: file:PATH, fd:N or env:NAME", &pin, e);
     if (rc == RC_OK && (secret_len(pin) == 0 || secret_len(pin) > PROTO_PIN_MAX))
         rc = err_set(e, RC_TOKEN, "hsm.pin-file", "a PIN has 1 to %d octets", PROTO_PIN_MAX);

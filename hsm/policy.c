@@ -104,8 +104,7 @@ enum rc key_policy_check(const struct key_info *k, enum key_usage usage,
         return RC_OK;
     return err_set(e, RC_DENIED, "hsm.key-policy", "key '%s' must not be used to %s: %s%s", k->label,
                    usage == KEY_SIGN ? "sign" : "derive", c.first,
-                   c.n > 1 ? "; keymill-hsm check lists the other rules it breaks"
-                           : "; make a new one with keymill-hsm keygen");
+                   c.n > 1 ? "; keymill-hsm check lists the other rules it breaks" : "; a new key is needed");
 }
 
 void key_info_free(struct key_info *k, size_t n)

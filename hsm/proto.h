@@ -16,7 +16,7 @@
  *
  * Order: PROTO_TOKENS or PROTO_INIT alone; or PROTO_HELLO, PROTO_LOGIN, then the rest in any order. PINs
  * never travel in messages: the worker reads them from its PIN pipe, each as a uint32_t length and that many
- * octets.
+ * octets. After the login it keeps the PIN only for keys that want it at each use.
  */
 enum {
     PROTO_VERSION = 1,
@@ -40,7 +40,7 @@ enum proto_op {
     PROTO_HELLO = 1, /* proto_hello -> proto_token: loads the module, finds the one token */
     PROTO_TOKENS,    /* proto_hello -> proto_token items */
     PROTO_INIT,      /* proto_hello (token: the new label); SO PIN, user PIN in the pipe -> proto_token */
-    PROTO_LOGIN,     /* proto_login; PIN in the pipe -> nothing */
+    PROTO_LOGIN,     /* proto_login; PIN in the pipe -> one octet: 1 when keys there want it at each use */
     PROTO_KEYS,      /* nothing -> proto_key items: every private key */
     PROTO_GENERATE,  /* proto_generate -> proto_key. The id names the key: asked again with it, the key made
                         before is returned */
@@ -68,7 +68,7 @@ enum proto_status {
     PROTO_MANY_KEYS,
     PROTO_NOT_SUPPORTED, /* the token cannot do this, or not with this key */
     PROTO_BUSY,          /* other workers did not finish starting */
-    PROTO_SICK,          /* a new worker may help: token or session lost */
+    PROTO_SICK,          /* a new worker may help: token, session or login lost */
     PROTO_FAILED,
 };
 
@@ -97,8 +97,7 @@ struct proto_hello {
     char manufacturer[PROTO_WHERE_TEXT];
     char model[17];
     char serial[17];
-    uint8_t
-        die_with_thread; /* the thread that started the worker lives as long as the tool: end with it */
+    uint8_t die_with_thread; /* the thread that started the worker lives as long as the tool: end with it */
 };
 
 struct proto_token {

@@ -14,7 +14,9 @@
  * Tokens as the tools see them. The module itself is loaded by keymill-token, a worker process of ours that
  * this client starts (posix_spawn), hands the PIN through a pipe and talks to over a SOCK_SEQPACKET pair
  * (hsm/proto.h). A worker that misses a deadline or dies is ended and replaced: the token is found again,
- * logged in again and what was not answered is sent again. A PIN that the token rejected is never sent again.
+ * logged in again and what was not answered is sent again. A PIN that the token rejected is never sent again,
+ * and one that it never accepted is not sent again after a login that ended in a crash, in silence or in an
+ * error of the module.
  *
  * A token is named by an RFC 7512 URI: token=LABEL, serial=, manufacturer=, model=; a key besides by
  * object=LABEL or id=; the module by ?module-path=, else by the environment variable KEYMILL_PKCS11_MODULE,

@@ -113,13 +113,13 @@ static bool ended_by_itself(pid_t pid)
     }
 }
 
-void worker_end(struct worker *w, bool kill_it)
+void worker_end(struct worker *w, bool hangs)
 {
     worker_pin_end(w);
     fd_close(&w->sock);
     if (w->pid <= 0)
         return;
-    if (kill_it || !ended_by_itself(w->pid)) {
+    if (hangs || !ended_by_itself(w->pid)) {
         kill(w->pid, SIGKILL);
         while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
             continue;

@@ -29,9 +29,10 @@ struct worker {
 
 /* Starts keymill-token. RC_SYSTEM hsm.worker-start. *w must be WORKER_INIT or ended. */
 NODISCARD enum rc worker_start(struct worker *w, struct err *e);
-/* Closes the socket, which makes a worker end by itself; kills it when it does not do so soon, or at once
- * when asked. */
-void worker_end(struct worker *w, bool kill_it);
+/* Closes the socket, which makes a worker end by itself after the call into the module that is under way;
+ * kills it when it does not do so soon, or at once when it is known to hang. No other is killed at once: a
+ * SoftHSM that is killed in C_Login leaves its token file empty. */
+void worker_end(struct worker *w, bool hangs);
 /* Puts one PIN into the pipe. RC_SYSTEM hsm.worker-start. */
 NODISCARD enum rc worker_pin(struct worker *w, const struct secret *pin, struct err *e);
 void worker_pin_end(struct worker *w);

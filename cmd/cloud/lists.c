@@ -19,6 +19,8 @@ static enum rc run(hand_over_fn *hand_over, const struct cli_args *args, struct 
         out_int(out, "sequence", (int64_t)r.sequence);
         out_int(out, "devices", (int64_t)r.devices);
         out_bool(out, "new", r.is_new);
+        if (r.doubt.rc != RC_OK)
+            out_note(out, "put this right, what stands there is not believed: %s", r.doubt.text);
     }
     target_free(t);
     return rc;

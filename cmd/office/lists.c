@@ -9,6 +9,12 @@ static void show(const struct list_report *r, const char *file, struct out *out)
     out_int(out, "sequence", (int64_t)r->sequence);
     out_int(out, "devices", (int64_t)r->devices);
     out_bool(out, "new", r->is_new);
+    if (r->no_manifest > 0)
+        out_note(
+            out,
+            "no manifest is in yet from %llu of the order's stations: their devices are not on this list, "
+            "and none of them will ever be released",
+            (unsigned long long)r->no_manifest);
 }
 
 const struct cli_option release_options[] = {

@@ -44,7 +44,7 @@ enum rc manifest_verify_run(const struct cli_args *args, struct out *out, struct
     const char *issuer = cli_text(args, "issuer");
     struct trust trust = {.has_issuer = issuer != NULL};
     struct manifest_view view;
-    enum rc rc = hash_of(cli_text(args, "trust"), trust.root, e);
+    enum rc rc = office_root(cli_text(args, "trust"), trust.root, e);
     if (rc == RC_OK && issuer)
         rc = hash_of(issuer, trust.issuer, e);
     if (rc == RC_OK)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "verbs.h"
 
+#include <stdlib.h>
+
 #include "factory/office.h"
 #include "hsm/token.h"
 
@@ -12,12 +14,15 @@ const struct cli_option init_options[] = {
 
 enum rc init_run(const struct cli_args *args, struct out *out, struct err *e)
 {
-    const char *home = cli_text(args, "home");
+    const char *home = cli_text(args, "home"), *config = cli_text(args, "config");
     struct keystore *keys = NULL;
+    char *pin_source = NULL;
     bool is_new = false;
-    enum rc rc = office_keys(cli_text(args, "config"), &keys, e);
+    enum rc rc = office_config_pin_source(config, &pin_source, e);
     if (rc == RC_OK)
-        rc = office_init(home, cli_text(args, "config"), keys, &is_new, e);
+        rc = office_keys(pin_source, &keys, e);
+    if (rc == RC_OK)
+        rc = office_init(home, config, keys, &is_new, e);
     if (rc == RC_OK) {
         out_str(out, "home", home);
         out_bool(out, "new", is_new);
@@ -28,6 +33,7 @@ enum rc init_run(const struct cli_args *args, struct out *out, struct err *e)
             home, home);
     }
     tokens_close(keys);
+    free(pin_source);
     return rc;
 }
 

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "ca/ca.h"
 #include "factory/office.h"
+#include "factory/signed.h"
 #include "x509/cert.h"
 
 uint64_t batch_lots(const struct batch_job *j)
@@ -30,20 +31,21 @@ static void job_fini(struct batch_job *j)
 static enum rc load_order(struct batch_job *j, const char *path, struct err *e)
 {
     struct bytes der = BYTES_INIT;
-    uint8_t hash[SHA256_LEN];
+    struct signed_doc doc = {0};
     bool found = false;
     enum rc rc = file_read(path, FILE_DOC_MAX, &der, e);
-    if (rc == RC_OK) {
-        sha256(bytes_span(&der), hash);
-        rc = stored_order_by_sha256(j->office, hash, &j->stored, &found, e);
-    }
+    if (rc == RC_OK)
+        rc = signed_peek(path, bytes_span(&der), &doc, e);
+    if (rc == RC_OK)
+        rc = stored_order_by_sha256(j->office, doc.sha256, &j->stored, &found, e);
     if (rc == RC_OK && !found)
         rc = err_set(
-            e, RC_DENIED, "office.order-unknown",
+            e, RC_CONFLICT, "office.order-unknown",
             "'%s' is not an order that the office in '%s' made: batches are made for its own orders alone",
             path, j->office->home);
     if (rc == RC_OK)
         rc = stored_order_decode(&j->stored, &j->order, e);
+    signed_free(&doc);
     bytes_free(&der);
     return rc;
 }
@@ -113,7 +115,7 @@ static enum rc load_job(struct batch_job *j, const char *order_path, const char 
     if (rc == RC_OK)
         rc = stored_order_seal(j->office, j->order.id, j->station->name, &j->seal, e);
     if (rc == RC_OK) {
-        snprintf(j->id, sizeof(j->id), "%s-%s", j->order.id, j->station->name);
+        snprintf(j->id, sizeof(j->id), "%s.%s", j->order.id, j->station->name);
         name_folders(j, out);
     }
     return rc;
@@ -126,6 +128,8 @@ static enum rc make(struct batch_job *j, struct batch_report *ret, struct err *e
     struct signer *wrap = NULL;
 
     enum rc rc = check_window(j, e);
+    if (rc == RC_OK)
+        rc = ca_chain_in_service(j->office, bytes_span(&j->stored.ca_chain), e);
     if (rc == RC_OK)
         rc = office_signer(j->office, OFFICE_WRAP, &wrap, e);
     if (rc == RC_OK)

@@ -28,7 +28,7 @@ struct batch_job {
     struct order order;
     const struct order_station *station; /* in order */
     struct bytes seal;                   /* its seal certificate, DER */
-    char id[2 * 65];                     /* "<order>-<station>" */
+    char id[2 * 65];                     /* "<order>.<station>" */
     char *out, *part;                    /* the folder, and where it is made */
 };
 uint64_t batch_lots(const struct batch_job *j);

@@ -53,6 +53,25 @@ void chain_pem(const struct cms_chain *c, struct bytes *ret)
         pem_encode("X509 CRL", bytes_span(&c->crls[i]), ret);
 }
 
+bool cert_self_signed(const struct cert *c)
+{
+    struct err no = ERR_INIT;
+    return cert_verify_signature(c, c, &no) == RC_OK;
+}
+
+enum rc office_root(const char *path, uint8_t ret[static SHA256_LEN], struct err *e)
+{
+    struct cert *c = NULL;
+    enum rc rc = cert_read(path, &c, e);
+    if (rc == RC_OK && !cert_self_signed(c))
+        rc = err_set(e, RC_INPUT, "office.root",
+                     "'%s' is not self-signed, so it is no root: the root's certificate is wanted", path);
+    if (rc == RC_OK)
+        memcpy(ret, c->sha256, SHA256_LEN);
+    cert_free(c);
+    return rc;
+}
+
 /* The certificate among chain's that signed c. */
 static enum rc find_issuer(const struct cert *c, const struct cms_chain *chain, struct cert **ret,
                            struct err *e)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -92,16 +93,6 @@ static void read_keys(struct doc_map *m, struct office_config *c)
         m->err = e;
 }
 
-/* The examples hold zeros in the place of a certificate's hash. */
-static void read_hash(struct doc_map *m, const char *key, uint8_t *ret)
-{
-    static const uint8_t zeros[SHA256_LEN];
-    doc_hex(m, key, ret, SHA256_LEN);
-    if (memcmp(ret, zeros, SHA256_LEN) == 0)
-        doc_fail(m, key, "office.config",
-                 "still the zeros of the example: put the SHA-256 of the certificate's DER here");
-}
-
 static void read_config(struct doc_map *m, struct office_config *c)
 {
     doc_schema(m, "keymill.office-config.v1");
@@ -115,8 +106,8 @@ static void read_config(struct doc_map *m, struct office_config *c)
         doc_fail(m, "algorithm", "office.config", "one of %s is required", alg_names());
     read_subject(m, c);
     read_keys(m, c);
-    read_hash(m, "trust", c->trust);
-    read_hash(m, "station-issuer", c->station_issuer);
+    doc_sha256(m, "trust", c->trust);
+    doc_sha256(m, "station-issuer", c->station_issuer);
 }
 
 enum rc office_config_parse(const char *name, struct span yaml, struct office_config **ret, struct err *e)
@@ -150,29 +141,47 @@ static enum rc config_read(const char *path, struct office_config **ret, struct 
     return rc;
 }
 
+/* Not there at all. What cannot be looked at for another reason is file_read's to report. */
+static bool absent(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 enum rc office_config_of(const char *home, struct office_config **ret, struct err *e)
 {
     char *path = office_path(home, "office.yaml");
     enum rc rc;
-    if (file_exists(path))
-        rc = config_read(path, ret, e);
-    else
+    if (absent(path))
         rc = err_set(e, RC_CONFLICT, "office.no-home",
                      "'%s' is not the home of an office: make one with 'keymill-office init'", home);
+    else
+        rc = config_read(path, ret, e);
     free(path);
     return rc;
 }
 
-enum rc office_pin_source(const char *home_or_config, char **ret, struct err *e)
+static void take_pin_source(struct office_config *c, char **ret)
 {
-    struct office_config *c = NULL;
-    struct stat st;
-    bool file = stat(home_or_config, &st) == 0 && S_ISREG(st.st_mode);
-    enum rc rc = file ? config_read(home_or_config, &c, e) : office_config_of(home_or_config, &c, e);
-    if (rc != RC_OK)
-        return rc;
     *ret = c->pin_source;
     c->pin_source = NULL;
     office_config_free(c);
-    return RC_OK;
+}
+
+enum rc office_pin_source(const char *home, char **ret, struct err *e)
+{
+    struct office_config *c = NULL;
+    enum rc rc = office_config_of(home, &c, e);
+    if (rc == RC_OK)
+        take_pin_source(c, ret);
+    return rc;
+}
+
+enum rc office_config_pin_source(const char *path, char **ret, struct err *e)
+{
+    struct office_config *c = NULL;
+    enum rc rc = config_read(path, &c, e);
+    if (rc == RC_OK)
+        take_pin_source(c, ret);
+    return rc;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/lock.h"
@@ -20,6 +21,21 @@ enum rc office_lock(const char *home, struct lock **ret, struct err *e)
     char *path = office_path(home, "lock");
     enum rc rc = lock_take(path, LOCK_WAIT_MS, ret, e);
     free(path);
+    return rc;
+}
+
+enum rc office_out_check(const char *out, struct err *e)
+{
+    if (file_exists(out))
+        return err_set(e, RC_CONFLICT, "file.exists",
+                       "'%s' exists and is never overwritten: move it away first", out);
+    char *folder = path_dir(out);
+    char *inside = path_join(folder, "."); /* "file/." is no folder */
+    enum rc rc = RC_OK;
+    if (access(inside, W_OK | X_OK) != 0)
+        rc = err_sys(e, "file.write", "cannot write '%s'", out);
+    free(inside);
+    free(folder);
     return rc;
 }
 

@@ -16,6 +16,7 @@ struct intake {
     struct office *office;
     const char *path; /* the manifest's, for messages */
     struct trust trust;
+    struct cms_chain cas; /* the office's own, with the CRLs it knows */
     struct checkpoint checkpoint;
     uint8_t checkpoint_sha256[SHA256_LEN], signer[SHA256_LEN];
     struct stored_order stored;
@@ -29,6 +30,7 @@ static void intake_fini(struct intake *in)
     cert_free(in->ca);
     order_fini(&in->order);
     stored_order_free(&in->stored);
+    cms_chain_free(&in->cas);
 }
 
 /* ---- which order and station ---- */
@@ -60,7 +62,7 @@ static enum rc find_order(struct intake *in, struct err *e)
         return rc;
     if (!found || memcmp(in->stored.sha256, c->order_sha256, SHA256_LEN) != 0)
         return err_set(
-            e, RC_DENIED, "office.order-unknown",
+            e, RC_CONFLICT, "office.order-unknown",
             "'%s' answers an order '%s' that this office did not make: its SHA-256 is not one of ours",
             in->path, c->order);
     rc = stored_order_decode(&in->stored, &in->order, e);
@@ -350,7 +352,10 @@ enum rc office_ingest(struct office *o, const char *manifest_path, const char *c
     in->trust.has_issuer = true;
     memcpy(in->trust.root, o->config->trust, SHA256_LEN);
     memcpy(in->trust.issuer, o->config->station_issuer, SHA256_LEN);
-    enum rc rc = ingest(in, checkpoint_path, &r, e);
+    in->trust.known = &in->cas;
+    enum rc rc = office_cas(o, &in->cas, e);
+    if (rc == RC_OK)
+        rc = ingest(in, checkpoint_path, &r, e);
     if (rc == RC_OK)
         *ret = r;
     intake_fini(in);

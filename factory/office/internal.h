@@ -59,6 +59,9 @@ struct office {
 /* "order.csr", "chain.pem" in a home, malloc'd. */
 char *office_path(const char *home, const char *file);
 NODISCARD enum rc office_lock(const char *home, struct lock **ret, struct err *e);
+/* Can a new file be made there? Asked before a number is spent on what goes into it. RC_CONFLICT file.exists,
+ * RC_SYSTEM file.write. */
+NODISCARD enum rc office_out_check(const char *out, struct err *e);
 NODISCARD enum rc office_db_open(const char *home, struct store **ret, struct err *e);
 /* One of the keys; lives as long as o. */
 NODISCARD enum rc office_signer(struct office *o, enum office_key k, struct signer **ret, struct err *e);
@@ -78,9 +81,21 @@ NODISCARD enum rc chain_add_crl(struct cms_chain *c, struct span der, struct err
 NODISCARD enum rc chain_add_all(struct cms_chain *c, const struct cms_chain *from, struct span without,
                                 struct err *e);
 void chain_pem(const struct cms_chain *c, struct bytes *ret);
+bool cert_self_signed(const struct cert *c);
 /* The certificates from leaf (included) up to the root (left out), as PEM. The path was verified before. */
 NODISCARD enum rc chain_path_pem(const struct cert *leaf, const struct cms_chain *chain,
                                  const uint8_t root[static SHA256_LEN], struct bytes *ret, struct err *e);
+
+/* ---- the CA of an order (ca_check.c) ---- */
+
+/* A certificate that may stand above devices. RC_INPUT office.ca-cert: no CA's, the root's, no keyCertSign,
+ * confined to other purposes than clientAuth. */
+NODISCARD enum rc ca_may_issue(const char *path, const struct cert *ca, struct err *e);
+/* A CA that is out makes no more devices. RC_DENIED office.ca-revoked when a revocation list of this office
+ * names it, or a CRL of its chain.pem. */
+NODISCARD enum rc ca_in_service(struct office *o, const struct cert *ca, struct err *e);
+/* The same of every certificate in a PEM text. */
+NODISCARD enum rc ca_chain_in_service(struct office *o, struct span pem, struct err *e);
 
 /* ---- orders: specification, checks, rows ---- */
 
@@ -89,6 +104,7 @@ enum { LOT_SIZE_DEFAULT = 500, DAY = 86400 /* seconds */ };
 /* Schema keymill.order-spec.v1 (spec.c). order holds what the text says; the sequence, times given in days
  * and everything that stands in other files come later. */
 struct order_spec {
+    char *path;                 /* its own, for messages */
     uint8_t sha256[SHA256_LEN]; /* of its text: decides whether it is the same specification */
     struct order order;
     int64_t validity_days, window_days; /* 0: the times stand in order */
@@ -105,7 +121,8 @@ struct order_files {
     struct cert *manifest[ORDER_STATIONS_MAX], *seal[ORDER_STATIONS_MAX];
 };
 /* Fills also the hashes and the trust bundle in spec->order. RC_DENIED office.station-issuer,
- * office.station-role, verify.*; RC_INPUT office.ca-cert. */
+ * office.station-role, office.ca-revoked, verify.*; RC_INPUT office.ca-cert, office.station-cn,
+ * office.trust-bundle. */
 NODISCARD enum rc order_files_load(struct office *o, struct order_spec *spec, int64_t now,
                                    struct order_files *ret, struct err *e);
 void order_files_free(struct order_files *f);
@@ -155,6 +172,7 @@ struct list_device;
 struct stored_list {
     uint64_t sequence, devices;
     struct bytes document;
+    uint8_t sha256[SHA256_LEN]; /* of what is signed in it; set when it is made */
 };
 NODISCARD enum rc stored_list_find(struct office *o, int kind, const uint8_t request[static SHA256_LEN],
                                    struct stored_list *ret, bool *ret_found, struct err *e);

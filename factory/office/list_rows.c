@@ -52,17 +52,15 @@ enum rc stored_list_next(struct office *o, int kind, uint64_t *ret_sequence,
 enum rc stored_list_insert(struct office *o, int kind, const uint8_t request[static SHA256_LEN],
                            int64_t issued, const struct stored_list *l, struct err *e)
 {
-    uint8_t hash[SHA256_LEN];
     struct stmt *q =
         store_stmt(o->db, "INSERT INTO lists (kind, sequence, request, issued, devices, document, sha256)"
                           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
-    sha256(bytes_span(&l->document), hash);
     stmt_int(q, 1, kind);
     stmt_int(q, 2, (int64_t)l->sequence);
     stmt_blob(q, 3, (struct span){request, SHA256_LEN});
     stmt_int(q, 4, issued);
     stmt_int(q, 5, (int64_t)l->devices);
     stmt_blob(q, 6, bytes_span(&l->document));
-    stmt_blob(q, 7, (struct span){hash, SHA256_LEN});
+    stmt_blob(q, 7, (struct span){l->sha256, SHA256_LEN});
     return stmt_run(q, e);
 }

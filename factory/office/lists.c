@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "factory/lists.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,7 +164,8 @@ static enum rc fill(struct office *o, const struct request *r, struct device_lis
 
 /* ---- signing and recording ---- */
 
-static enum rc sign_list(struct office *o, const struct device_list *l, struct bytes *ret, struct err *e)
+static enum rc sign_list(struct office *o, const struct device_list *l, struct stored_list *ret,
+                         struct err *e)
 {
     struct bytes json = BYTES_INIT;
     struct cms_chain chain = {0};
@@ -173,7 +175,8 @@ static enum rc sign_list(struct office *o, const struct device_list *l, struct b
     if (rc == RC_OK)
         rc = office_signer(o, OFFICE_RELEASE, &s, e);
     if (rc == RC_OK)
-        rc = signed_make(s, &chain, bytes_span(&json), l->issued, ret, e);
+        rc = signed_make(s, &chain, bytes_span(&json), l->issued, &ret->document, e);
+    sha256(bytes_span(&json), ret->sha256);
     cms_chain_free(&chain);
     bytes_free(&json);
     return rc;
@@ -217,10 +220,8 @@ static enum rc mark_whole(struct office *o, const struct device_list *l, struct 
 static enum rc audit_list(struct office *o, const struct device_list *l, const struct stored_list *s,
                           struct err *e)
 {
-    uint8_t hash[SHA256_LEN];
     struct bytes detail = BYTES_INIT;
     struct jsonw w;
-    sha256(bytes_span(&s->document), hash);
     jsonw_init(&w, &detail);
     jsonw_object(&w, NULL);
     jsonw_int(&w, "sequence", (int64_t)s->sequence);
@@ -231,7 +232,7 @@ static enum rc audit_list(struct office *o, const struct device_list *l, const s
         jsonw_str(&w, "order", l->order);
     if (l->nissuers > 0)
         jsonw_hex(&w, "issuer", (struct span){l->issuers[0], SHA256_LEN});
-    jsonw_hex(&w, "sha256", (struct span){hash, SHA256_LEN});
+    jsonw_hex(&w, "sha256", (struct span){s->sha256, SHA256_LEN});
     jsonw_end(&w);
     enum rc rc =
         audit_append(o->db, l->issued, l->kind == LIST_RELEASE ? "release" : "revoke", bytes_str(&detail), e);
@@ -267,7 +268,7 @@ static enum rc make_list(struct office *o, const struct request *r, const uint8_
     if (rc == RC_OK)
         rc = stored_list_next(o, (int)r->kind, &l.sequence, l.previous, e);
     if (rc == RC_OK)
-        rc = sign_list(o, &l, &s.document, e);
+        rc = sign_list(o, &l, &s, e);
     if (rc == RC_OK) {
         s.sequence = l.sequence;
         rc = record(o, request, &l, &s, e);
@@ -277,6 +278,16 @@ static enum rc make_list(struct office *o, const struct request *r, const uint8_
         *ret = s;
     else
         stored_list_free(&s);
+    return rc;
+}
+
+static enum rc write_list(enum list_kind kind, const struct stored_list *s, const char *out, struct err *e)
+{
+    enum rc rc = file_create(out, 0644, bytes_span(&s->document), e);
+    if (rc != RC_OK)
+        rc = err_prefix(
+            e, "%s list %" PRIu64 " is signed, but not written; run the same command with another --out",
+            kind == LIST_RELEASE ? "release" : "revocation", s->sequence);
     return rc;
 }
 
@@ -290,13 +301,12 @@ static enum rc publish(struct office *o, const struct request *r, const char *ou
     bool found = false;
     request_hash(r, hash);
     enum rc rc = stored_list_find(o, (int)r->kind, hash, &s, &found, e);
-    if (rc == RC_OK && !found && file_exists(out)) /* before a sequence number is spent */
-        rc = err_set(e, RC_CONFLICT, "file.exists",
-                     "'%s' exists and is never overwritten: move it away first", out);
+    if (rc == RC_OK && !found)
+        rc = office_out_check(out, e);
     if (rc == RC_OK && !found)
         rc = make_list(o, r, hash, &s, e);
     if (rc == RC_OK)
-        rc = file_create(out, 0644, bytes_span(&s.document), e);
+        rc = write_list(r->kind, &s, out, e);
     if (rc == RC_OK)
         *ret = (struct list_report){.sequence = s.sequence, .devices = s.devices, .is_new = !found};
     stored_list_free(&s);
@@ -335,8 +345,25 @@ static enum rc check_order_known(struct office *o, const char *id, struct err *e
     bool found = false;
     enum rc rc = stored_order_by_id(o, id, &s, &found, e);
     if (rc == RC_OK && !found)
-        rc = err_set(e, RC_INPUT, "office.order-unknown", "order '%s' is not one that this office made", id);
+        rc = err_set(e, RC_CONFLICT, "office.order-unknown", "order '%s' is not one that this office made",
+                     id);
     stored_order_free(&s);
+    return rc;
+}
+
+/* Devices that come in after their order was revoked are not on the list, but never released either. */
+static enum rc count_no_manifest(struct office *o, const char *order, uint64_t *ret, struct err *e)
+{
+    struct stmt *q = store_stmt(
+        o->db,
+        "SELECT count(*) FROM stations s WHERE s.order_id = ?1 AND NOT EXISTS (SELECT 1 FROM manifests m "
+        "WHERE m.order_id = s.order_id AND m.station = s.name)");
+    bool row = false;
+    stmt_text(q, 1, order);
+    enum rc rc = stmt_next(q, &row, e);
+    if (rc == RC_OK)
+        *ret = (uint64_t)stmt_col_int(q, 0);
+    stmt_reset(q);
     return rc;
 }
 
@@ -361,16 +388,21 @@ enum rc office_revoke(struct office *o, const char *ids_path, const char *order_
     struct request r = {.kind = LIST_REVOCATION, .order = order_id, .reason = reason};
     if ((ids_path != NULL) + (order_id != NULL) + (issuer_path != NULL) != 1)
         return err_set(e, RC_USAGE, "office.revoke-what",
-                       "cannot revoke: exactly one of 'ids', 'order' and 'issuer' is required");
+                       "cannot revoke: exactly one of '--ids', '--order' and '--issuer' is required");
+    uint64_t no_manifest = 0;
     enum rc rc = check_reason(reason, e);
     if (rc == RC_OK && ids_path)
         rc = id_list_read(ids_path, &r.ids, e);
     if (rc == RC_OK && order_id)
         rc = check_order_known(o, order_id, e);
+    if (rc == RC_OK && order_id)
+        rc = count_no_manifest(o, order_id, &no_manifest, e);
     if (rc == RC_OK && issuer_path)
         rc = read_issuer(issuer_path, &r.issuer, e);
     if (rc == RC_OK)
         rc = publish(o, &r, out, ret, e);
+    if (rc == RC_OK)
+        ret->no_manifest = no_manifest;
     request_fini(&r);
     return rc;
 }

@@ -37,13 +37,15 @@ static enum rc next_sequence(struct office *o, uint64_t *ret, struct err *e)
 }
 
 /* The order's JSON, read back with the rules of those who will read it. */
-static enum rc encode_checked(const struct order *o, struct bytes *ret, struct err *e)
+static enum rc encode_checked(const struct order_spec *s, struct bytes *ret, struct err *e)
 {
     struct order *back = mem_new(sizeof(*back));
-    order_encode(o, ret);
-    enum rc rc = order_decode(o->id, bytes_span(ret), back, e);
+    order_encode(&s->order, ret);
+    enum rc rc = order_decode(s->order.id, bytes_span(ret), back, e);
     if (rc == RC_OK)
         order_fini(back);
+    else
+        rc = err_prefix(e, "'%s' makes an order that nobody would take", s->path);
     free(back);
     return rc;
 }
@@ -99,7 +101,7 @@ static enum rc make_order(struct office *o, struct order_spec *spec, struct stor
     if (rc == RC_OK)
         rc = next_sequence(o, &spec->order.sequence, e);
     if (rc == RC_OK)
-        rc = encode_checked(&spec->order, &json, e);
+        rc = encode_checked(spec, &json, e);
     if (rc == RC_OK)
         rc = order_check(o, &spec->order, &files, e);
     if (rc == RC_OK)
@@ -107,7 +109,7 @@ static enum rc make_order(struct office *o, struct order_spec *spec, struct stor
     if (rc == RC_OK) {
         memcpy(s.id, spec->order.id, sizeof(s.id));
         memcpy(s.spec, spec->sha256, SHA256_LEN);
-        sha256(bytes_span(&s.document), s.sha256);
+        sha256(bytes_span(&json), s.sha256);
         bytes_add_span(&s.ca, bytes_span(&files.ca->der));
         bytes_add_span(&s.ca_chain, bytes_span(&files.ca_chain));
         rc = record(o, &s, &spec->order, &files, e);
@@ -134,6 +136,15 @@ static enum rc check_same(const struct stored_order *s, const struct order_spec 
         path, s->id);
 }
 
+static enum rc write_order(const struct stored_order *s, const char *out, struct err *e)
+{
+    enum rc rc = file_create(out, 0644, bytes_span(&s->document), e);
+    if (rc != RC_OK)
+        rc = err_prefix(e, "order '%s' is signed, but not written; run the same command with another --out",
+                        s->id);
+    return rc;
+}
+
 enum rc office_order_new(struct office *o, const char *spec_path, const char *out, bool *ret_new,
                          struct err *e)
 {
@@ -146,13 +157,12 @@ enum rc office_order_new(struct office *o, const char *spec_path, const char *ou
         rc = stored_order_by_id(o, spec->order.id, &stored, &found, e);
     if (rc == RC_OK && found)
         rc = check_same(&stored, spec, spec_path, e);
-    if (rc == RC_OK && !found && file_exists(out)) /* before a sequence number is spent */
-        rc = err_set(e, RC_CONFLICT, "file.exists",
-                     "'%s' exists and is never overwritten: move it away first", out);
+    if (rc == RC_OK && !found)
+        rc = office_out_check(out, e);
     if (rc == RC_OK && !found)
         rc = make_order(o, spec, &stored, e);
     if (rc == RC_OK)
-        rc = file_create(out, 0644, bytes_span(&stored.document), e);
+        rc = write_order(&stored, out, e);
     if (rc == RC_OK)
         *ret_new = !found;
     stored_order_free(&stored);

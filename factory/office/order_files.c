@@ -24,10 +24,10 @@ static enum rc load_ca(struct office *o, struct order_spec *spec, const struct c
     enum rc rc = cert_read(spec->ca_path, &ret->ca, e);
     if (rc == RC_OK)
         rc = chain_read(spec->ca_path, &given, e);
-    if (rc == RC_OK && !(ret->ca->has_bc && ret->ca->ca))
-        rc = err_set(e, RC_INPUT, "office.ca-cert",
-                     "'%s' is not a CA's certificate: 'ca' names the CA that signs the devices",
-                     spec->ca_path);
+    if (rc == RC_OK)
+        rc = ca_may_issue(spec->ca_path, ret->ca, e);
+    if (rc == RC_OK)
+        rc = ca_in_service(o, ret->ca, e);
     if (rc == RC_OK)
         rc = chain_add_all(&chain, &given, bytes_span(&ret->ca->der), e);
     if (rc == RC_OK)
@@ -36,6 +36,8 @@ static enum rc load_ca(struct office *o, struct order_spec *spec, const struct c
         rc = verify_path(ret->ca, &chain, o->config->trust, now, e);
     if (rc == RC_OK)
         rc = chain_path_pem(ret->ca, &chain, o->config->trust, &ret->ca_chain, e);
+    if (rc == RC_OK)
+        rc = ca_chain_in_service(o, bytes_span(&ret->ca_chain), e);
     if (rc == RC_OK)
         memcpy(spec->order.ca, ret->ca->sha256, SHA256_LEN);
     cms_chain_free(&chain);
@@ -87,6 +89,18 @@ static enum rc load_station_cert(struct office *o, const char *path, enum role r
     return rc;
 }
 
+/* People know a station by its name, its certificates by their CN: an order in which they differ has mixed up
+ * two stations. */
+static enum rc check_cn(const char *path, const struct cert *c, const char *station, struct err *e)
+{
+    if (c->cn && strcmp(c->cn, station) == 0)
+        return RC_OK;
+    return err_set(
+        e, RC_INPUT, "office.station-cn",
+        "'%s' is the certificate of '%s' and not of station '%s': its CN must be the station's name", path,
+        c->cn ? c->cn : "?", station);
+}
+
 static enum rc load_stations(struct office *o, struct order_spec *spec, const struct cms_chain *cas,
                              int64_t now, struct order_files *ret, struct err *e)
 {
@@ -99,6 +113,10 @@ static enum rc load_stations(struct office *o, struct order_spec *spec, const st
         if (rc == RC_OK)
             rc = load_station_cert(o, spec->seal_paths[i], ROLE_STATION_SEAL, cas, issuer, now, &ret->seal[i],
                                    e);
+        if (rc == RC_OK)
+            rc = check_cn(spec->manifest_paths[i], ret->manifest[i], st->name, e);
+        if (rc == RC_OK)
+            rc = check_cn(spec->seal_paths[i], ret->seal[i], st->name, e);
         if (rc != RC_OK)
             break;
         memcpy(st->manifest, ret->manifest[i]->sha256, SHA256_LEN);
@@ -108,7 +126,18 @@ static enum rc load_stations(struct office *o, struct order_spec *spec, const st
     return rc;
 }
 
-static enum rc load_trust_bundle(struct order_spec *spec, struct err *e)
+static bool holds_root(const struct cms_chain *c, const uint8_t root[static SHA256_LEN])
+{
+    for (size_t i = 0; i < c->ncerts; i++) {
+        uint8_t hash[SHA256_LEN];
+        sha256(bytes_span(&c->certs[i]), hash);
+        if (memcmp(hash, root, SHA256_LEN) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum rc load_trust_bundle(const struct office *o, struct order_spec *spec, struct err *e)
 {
     struct cms_chain certs = {0};
     enum rc rc = chain_read(spec->trust_path, &certs, e);
@@ -116,6 +145,12 @@ static enum rc load_trust_bundle(struct order_spec *spec, struct err *e)
         rc = err_set(e, RC_INPUT, "office.trust-bundle",
                      "'%s' is no trust bundle: certificates in PEM are required, and nothing else",
                      spec->trust_path);
+    if (rc == RC_OK && !holds_root(&certs, o->config->trust))
+        rc =
+            err_set(e, RC_INPUT, "office.trust-bundle",
+                    "'%s' does not hold the root that 'trust' names in office.yaml: devices would trust none "
+                    "of our servers",
+                    spec->trust_path);
     if (rc == RC_OK)
         chain_pem(&certs,
                   &spec->order.trust_bundle); /* devices get certificates, not the comments around them */
@@ -136,7 +171,7 @@ enum rc order_files_load(struct office *o, struct order_spec *spec, int64_t now,
     if (rc == RC_OK)
         rc = load_stations(o, spec, &cas, now, &f, e);
     if (rc == RC_OK)
-        rc = load_trust_bundle(spec, e);
+        rc = load_trust_bundle(o, spec, e);
     cms_chain_free(&cas);
     if (rc == RC_OK)
         *ret = f;

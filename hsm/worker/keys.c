@@ -27,6 +27,9 @@ CK_RV objects_find(struct lane *l, CK_OBJECT_CLASS class, const struct proto_ref
             *ret_n += found;
     } while (rv == CKR_OK && found > 0 && *ret_n < max);
     p11->C_FindObjectsFinal(l->session);
+    /* Private objects are hidden from whoever is not logged in. */
+    if (rv == CKR_OK && *ret_n == 0 && !token_logged_in(l->token))
+        return CKR_USER_NOT_LOGGED_IN;
     return rv;
 }
 

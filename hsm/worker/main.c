@@ -164,7 +164,8 @@ static enum proto_status do_login(struct exchange *x, struct fault *f)
     if (st != PROTO_OK)
         return st;
     threads_start(rq.sessions);
-    reply_send(x, PROTO_OK, 0, 0, false);
+    *reply_body(x) = the_token.confirms;
+    reply_send(x, PROTO_OK, 1, 1, false);
     return PROTO_OK;
 }
 
@@ -302,8 +303,9 @@ static void *serve(void *arg)
     }
 }
 
-/* The tool is dead: the closed socket ends us after the call into the module that is under way. Ending us at once could
- * cost the token: SoftHSM's C_Login empties its token file and writes it anew. A module that hangs gets SIGALRM. */
+/* The tool is dead: the closed socket ends us after the call into the module that is under way. Ending us at
+ * once could cost the token: SoftHSM's C_Login empties its token file and writes it anew. A module that hangs
+ * gets SIGALRM. */
 static void tool_died(int sig)
 {
     (void)sig;

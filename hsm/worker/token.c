@@ -136,38 +136,40 @@ static CK_RV user_login(const struct token *t, CK_SESSION_HANDLE session, CK_USE
     return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_OK : rv;
 }
 
+static void pin_forget(struct token *t)
+{
+    secret_free(t->pin);
+    t->pin = NULL;
+}
+
 /* What a rejection means for us: this PIN is gone. */
 static enum proto_status login_failed(struct token *t, CK_RV rv, struct fault *f)
 {
     enum proto_status st = fault_ckr(f, rv, "C_Login");
     if (st == PROTO_PIN_INCORRECT)
         snprintf(f->error.detail, sizeof f->error.detail, "%s", pin_count(t));
-    if (st == PROTO_PIN_INCORRECT || st == PROTO_PIN_LOCKED || st == PROTO_PIN_FORM) {
-        secret_free(t->pin);
-        t->pin = NULL;
-    }
+    if (st == PROTO_PIN_INCORRECT || st == PROTO_PIN_LOCKED || st == PROTO_PIN_FORM)
+        pin_forget(t);
     return st;
 }
 
-/* With the mutex held. An anchor that still lives and is logged in is left alone. */
-static enum proto_status anchor_login(struct token *t, struct fault *f)
+bool token_logged_in(const struct token *t)
 {
     CK_SESSION_INFO info;
-    CK_RV rv;
-    if (t->anchor != CK_INVALID_HANDLE && t->slot.f->C_GetSessionInfo(t->anchor, &info) != CKR_OK)
+    if (t->slot.f->C_GetSessionInfo(t->anchor, &info) != CKR_OK)
+        return false;
+    return !t->login_required || info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS;
+}
+
+static enum proto_status anchor_login(struct token *t, struct fault *f)
+{
+    CK_RV rv = session_open(t, 0, &t->anchor);
+    if (rv != CKR_OK) {
         t->anchor = CK_INVALID_HANDLE;
-    if (t->anchor == CK_INVALID_HANDLE) {
-        rv = session_open(t, 0, &t->anchor);
-        if (rv != CKR_OK)
-            return fault_ckr(f, rv, "C_OpenSession");
+        return fault_ckr(f, rv, "C_OpenSession");
     }
-    if (!t->login_required)
+    if (!t->login_required || token_logged_in(t))
         return PROTO_OK;
-    rv = t->slot.f->C_GetSessionInfo(t->anchor, &info);
-    if (rv == CKR_OK && (info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS))
-        return PROTO_OK;
-    if (!t->pin && !t->protected_path)
-        return fault_set(f, PROTO_PIN_INCORRECT, "the PIN was rejected before");
     enum proto_status st = flags_allow_login(t, f);
     if (st != PROTO_OK)
         return st;
@@ -175,23 +177,35 @@ static enum proto_status anchor_login(struct token *t, struct fault *f)
     return rv == CKR_OK ? PROTO_OK : login_failed(t, rv, f);
 }
 
-static enum proto_status anchor_hold(struct token *t, struct fault *f)
+/* A token that does not take the question may have such keys. */
+static bool has_confirm_keys(const struct token *t)
 {
-    struct lock *lock = NULL;
-    enum proto_status st = start_lock(t->slot.module, &lock, f);
-    if (st != PROTO_OK)
-        return st;
-    pthread_mutex_lock(&t->mutex);
-    st = anchor_login(t, f);
-    pthread_mutex_unlock(&t->mutex);
-    lock_drop(lock);
-    return st;
+    CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+    CK_BBOOL yes = CK_TRUE;
+    CK_ATTRIBUTE want[] = {{CKA_CLASS, &class, sizeof class}, {CKA_ALWAYS_AUTHENTICATE, &yes, sizeof yes}};
+    CK_OBJECT_HANDLE found;
+    CK_ULONG n = 0;
+    CK_RV rv = t->slot.f->C_FindObjectsInit(t->anchor, want, sizeof want / sizeof want[0]);
+    if (rv == CKR_OK) {
+        rv = t->slot.f->C_FindObjects(t->anchor, &found, 1, &n);
+        t->slot.f->C_FindObjectsFinal(t->anchor);
+    }
+    return rv != CKR_OK || n > 0;
 }
 
 enum proto_status token_login(struct token *t, struct secret *pin, struct fault *f)
 {
+    struct lock *lock = NULL;
     t->pin = pin;
-    return anchor_hold(t, f);
+    enum proto_status st = start_lock(t->slot.module, &lock, f);
+    if (st == PROTO_OK) {
+        st = anchor_login(t, f);
+        lock_drop(lock);
+    }
+    t->confirms = st == PROTO_OK && t->login_required && has_confirm_keys(t);
+    if (!t->confirms)
+        pin_forget(t);
+    return st;
 }
 
 /* --- lanes */
@@ -221,20 +235,29 @@ bool lane_recover(struct lane *l, CK_RV rv)
     if (!ckr_of_session(rv) && !ckr_of_login(rv))
         return false;
     lane_close(l);
-    if (anchor_hold(l->token, &ignored) != PROTO_OK)
-        return false;
-    return lane_open(l, &ignored) == PROTO_OK;
+    return token_logged_in(l->token) && lane_open(l, &ignored) == PROTO_OK;
+}
+
+/* The PIN that is to be given at a use. */
+static enum proto_status pin_is_there(const struct token *t, struct fault *f)
+{
+    if (t->pin || t->protected_path)
+        return PROTO_OK;
+    if (t->confirms)
+        return fault_set(f, PROTO_PIN_INCORRECT, "it was rejected before");
+    return fault_set(f, PROTO_SICK, "a key that is newer than the login wants the PIN at each use");
 }
 
 enum proto_status lane_confirm(struct lane *l, struct fault *f)
 {
     struct token *t = l->token;
-    enum proto_status st = PROTO_OK;
     pthread_mutex_lock(&t->mutex);
-    CK_RV rv =
-        t->pin || t->protected_path ? user_login(t, l->session, CKU_CONTEXT_SPECIFIC) : CKR_PIN_INCORRECT;
-    if (rv != CKR_OK)
-        st = login_failed(t, rv, f);
+    enum proto_status st = pin_is_there(t, f);
+    if (st == PROTO_OK) {
+        CK_RV rv = user_login(t, l->session, CKU_CONTEXT_SPECIFIC);
+        if (rv != CKR_OK)
+            st = login_failed(t, rv, f);
+    }
     pthread_mutex_unlock(&t->mutex);
     return st;
 }

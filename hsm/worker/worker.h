@@ -65,9 +65,10 @@ bool token_matches(const struct proto_hello *want, const struct proto_token *t);
 struct token {
     struct slot slot;
     CK_SESSION_HANDLE anchor; /* holds the login: closing a token's last session logs out */
-    struct secret *pin;       /* for logging in again; NULL when there is none, or when it was rejected */
     bool login_required, protected_path;
-    pthread_mutex_t mutex; /* over anchor and pin */
+    bool confirms;         /* it has keys that want the PIN at each use */
+    struct secret *pin;    /* kept after the login for these alone; NULL when it was rejected */
+    pthread_mutex_t mutex; /* over pin */
 };
 
 enum { LANE_HANDLES = 8 };
@@ -87,24 +88,28 @@ NODISCARD enum proto_status token_find(const struct proto_hello *want, struct to
                                        struct proto_token *ret, struct fault *f);
 NODISCARD enum proto_status tokens_list(const struct proto_hello *want, struct proto_token *ret, size_t max,
                                         size_t *ret_n, struct fault *f);
-/* Opens the anchor and logs in; t keeps pin in every case. Flags are read before: a PIN is not spent on a
- * locked token or on a last try. */
+/* Opens the anchor and logs in, once in a worker's life: logging in again is for the client to decide, which
+ * knows of a PIN that another worker found rejected, and then starts a new worker. t takes pin over. Flags
+ * are read before: a PIN is not spent on a locked token or on a last try. */
 NODISCARD enum proto_status token_login(struct token *t, struct secret *pin, struct fault *f);
+/* Whether the anchor lives and holds the login, where one is needed. */
+bool token_logged_in(const struct token *t);
 NODISCARD enum proto_status token_init(const struct proto_hello *want, const struct secret *so_pin,
                                        const struct secret *pin, struct proto_token *ret, struct fault *f);
 
 /* The lane's session, opened when it has none. */
 NODISCARD enum proto_status lane_open(struct lane *l, struct fault *f);
 void lane_close(struct lane *l);
-/* After rv: a new session or a new login, where that can help. False: it cannot. A PIN that was rejected once
- * is gone and never tried again. */
+/* After rv: a new session, where that can help. False: it cannot; without the login only a new worker can. */
 bool lane_recover(struct lane *l, CK_RV rv);
-/* Gives the PIN again for the operation that was just begun (CKA_ALWAYS_AUTHENTICATE). */
+/* Gives the PIN again for the operation that was just begun (CKA_ALWAYS_AUTHENTICATE), unless it was rejected
+ * once. */
 NODISCARD enum proto_status lane_confirm(struct lane *l, struct fault *f);
 
 /* --- keys.c: finding and describing */
 
-/* Objects of a class with this label and id (either may be empty: not asked for); at most max handles. */
+/* Objects of a class with this label and id (either may be empty: not asked for); at most max handles.
+ * Finding none because the login is lost is CKR_USER_NOT_LOGGED_IN. */
 NODISCARD CK_RV objects_find(struct lane *l, CK_OBJECT_CLASS class, const struct proto_ref *ref,
                              CK_OBJECT_HANDLE *ret, size_t max, size_t *ret_n);
 /* The private key ref as a handle of this lane. */

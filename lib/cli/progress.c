@@ -2,6 +2,7 @@
 #include "cli/progress.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,8 @@ struct progress {
 };
 
 static struct progress *current; /* progress_say has to know whose bar it must not tear */
+static pthread_mutex_t mutex =
+    PTHREAD_MUTEX_INITIALIZER; /* over current, what it points to, and the screen */
 
 static void add_duration(struct bytes *b, uint64_t seconds)
 {
@@ -98,6 +101,12 @@ static size_t terminal_columns(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : COLUMNS_DEFAULT;
 }
 
+static bool silent(void)
+{
+    return cli_mode.common[COMMON_QUIET] || cli_mode.common[COMMON_JSON];
+}
+
+/* With the mutex held, as clear is. */
 static void draw(struct progress *p, int64_t now)
 {
     struct bytes b = BYTES_INIT;
@@ -134,7 +143,7 @@ struct progress *progress_start(const char *what, const char *unit, uint64_t tot
 
     if (current != NULL)
         bug("progress '%s' begins before '%s' has ended", what, current->what);
-    if (cli_mode.common[COMMON_QUIET] || cli_mode.common[COMMON_JSON])
+    if (silent())
         return NULL;
     struct progress *p = mem_new(sizeof(*p));
     show(&shown, what);
@@ -145,7 +154,9 @@ struct progress *progress_start(const char *what, const char *unit, uint64_t tot
     p->bar = isatty(STDERR_FILENO) && term != NULL && strcmp(term, "dumb") != 0;
     p->start_ms = clock_mono_ms();
     p->next_ms = p->start_ms + (p->bar ? QUIET_MS : LINE_MS);
+    pthread_mutex_lock(&mutex);
     current = p;
+    pthread_mutex_unlock(&mutex);
     return p;
 }
 
@@ -153,26 +164,30 @@ void progress_set(struct progress *p, uint64_t done)
 {
     if (p == NULL)
         return;
+    int64_t now = clock_mono_ms();
+    pthread_mutex_lock(&mutex);
     if (!p->started)
         p->first = done;
     p->started = true;
     p->done = done;
-    int64_t now = clock_mono_ms();
-    if (now < p->next_ms)
-        return;
-    draw(p, now);
-    p->next_ms = now + (p->bar ? BAR_MS : LINE_MS);
+    if (now >= p->next_ms) {
+        draw(p, now);
+        p->next_ms = now + (p->bar ? BAR_MS : LINE_MS);
+    }
+    pthread_mutex_unlock(&mutex);
 }
 
 void progress_end(struct progress *p)
 {
     if (p == NULL)
         return;
+    pthread_mutex_lock(&mutex);
     clear(p);
+    current = NULL;
+    pthread_mutex_unlock(&mutex);
     free(p->what);
     free(p->unit);
     free(p);
-    current = NULL;
 }
 
 void progress_say(const char *fmt, ...)
@@ -181,7 +196,7 @@ void progress_say(const char *fmt, ...)
     struct bytes b = BYTES_INIT;
     va_list ap;
 
-    if (cli_mode.common[COMMON_QUIET])
+    if (silent())
         return;
     va_start(ap, fmt);
     bytes_vprintf(&text, fmt, ap);
@@ -191,12 +206,14 @@ void progress_say(const char *fmt, ...)
     show(&b, bytes_str(&text));
     bytes_add_byte(&b, '\n');
 
+    pthread_mutex_lock(&mutex);
     bool again = current != NULL && current->drawn;
     if (again)
         clear(current);
     put(&b);
     if (again)
         draw(current, clock_mono_ms());
+    pthread_mutex_unlock(&mutex);
     bytes_free(&text);
     bytes_free(&b);
 }

@@ -17,9 +17,9 @@
 enum { ANSWER_MAX = 512 }; /* octets; PKCS#11 tokens take up to 255 */
 
 /*
- * Signals that end the process are blocked while the echo is off and watched through a descriptor. So Ctrl-C
- * ends the wait at once, the terminal is put right, and the signal then does what it always does when it is
- * unblocked.
+ * Signals that end or stop the process are blocked while the echo is off and watched through a descriptor. So
+ * Ctrl-C ends the wait at once, the terminal is put right, and the signal then does what it always does when
+ * it is unblocked.
  */
 struct quiet_tty {
     int tty, signals;
@@ -29,22 +29,21 @@ struct quiet_tty {
 
 static enum rc tty_quiet(struct quiet_tty *q, struct err *e)
 {
-    sigset_t fatal, blocked;
+    sigset_t watched;
     struct termios t;
 
     if (tcgetattr(q->tty, &q->saved) != 0)
         return err_sys(e, "cli.terminal", "cannot read the settings of '/dev/tty'");
-    sigemptyset(&fatal);
-    sigaddset(&fatal, SIGINT);
-    sigaddset(&fatal, SIGQUIT);
-    sigaddset(&fatal, SIGTERM);
-    sigaddset(&fatal, SIGHUP);
-    blocked = fatal;
-    sigaddset(&blocked, SIGTSTP); /* a stop waits for the answer: it must not leave the shell without echo */
-    q->signals = signalfd(-1, &fatal, SFD_CLOEXEC);
+    sigemptyset(&watched);
+    sigaddset(&watched, SIGINT);
+    sigaddset(&watched, SIGQUIT);
+    sigaddset(&watched, SIGTERM);
+    sigaddset(&watched, SIGHUP);
+    sigaddset(&watched, SIGTSTP);
+    q->signals = signalfd(-1, &watched, SFD_CLOEXEC);
     if (q->signals < 0)
         return err_sys(e, "cli.terminal", "cannot watch for signals");
-    pthread_sigmask(SIG_BLOCK, &blocked, &q->mask);
+    pthread_sigmask(SIG_BLOCK, &watched, &q->mask);
 
     t = q->saved;
     t.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
@@ -58,7 +57,8 @@ static enum rc tty_quiet(struct quiet_tty *q, struct err *e)
     return e->rc;
 }
 
-/* TCSAFLUSH: what was typed ahead, or did not fit, is not left for the shell to run. */
+/* TCSAFLUSH: what was typed ahead, or did not fit, is not left for the shell to run. A signal that came takes
+ * effect here. */
 static void tty_restore(const struct quiet_tty *q)
 {
     tcsetattr(q->tty, TCSAFLUSH, &q->saved);
@@ -119,37 +119,53 @@ static enum rc read_answer(const struct quiet_tty *q, struct secret *s, struct e
     return n > 1 ? RC_OK : err_set(e, RC_USAGE, "cli.answer", "the answer is empty");
 }
 
+/* Asks once. *ret_stopped: a stop came first, and is over. */
+static enum rc ask(struct quiet_tty *q, const char *shown, struct secret *s, bool *ret_stopped, struct err *e)
+{
+    sigset_t pending;
+    struct err ignored;
+    enum rc rc = tty_quiet(q, e);
+    if (rc != RC_OK)
+        return rc;
+    rc = put(q->tty, shown, e);
+    if (rc == RC_OK)
+        rc = read_answer(q, s, e);
+    (void)!put(q->tty, "\n", &ignored); /* the one that was not echoed */
+    /* One that was blocked before we came does not stop us. */
+    *ret_stopped = sigpending(&pending) == 0 && sigismember(&pending, SIGTSTP) == 1 &&
+                   sigismember(&q->mask, SIGTSTP) == 0;
+    tty_restore(q);
+    return rc;
+}
+
 enum rc prompt_secret(const char *question, const char *hint, struct secret **ret, struct err *e)
 {
     struct quiet_tty q = {.signals = -1};
     struct secret *s = NULL;
     struct bytes shown = BYTES_INIT;
+    bool stopped = false;
+    enum rc rc;
 
     if (!cli_may_prompt())
-        return err_set(e, RC_USAGE, "cli.no-terminal", "cannot ask for '%s': --no-input was given; use %s",
+        return err_set(e, RC_USAGE, "cli.no-terminal", "cannot ask for the %s: --no-input was given; use %s",
                        question, hint);
     q.tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (q.tty < 0)
-        return err_set(e, RC_USAGE, "cli.no-terminal", "cannot ask for '%s': there is no terminal; use %s",
+        return err_set(e, RC_USAGE, "cli.no-terminal", "cannot ask for the %s: there is no terminal; use %s",
                        question, hint);
     show(&shown, question);
     bytes_add_str(&shown, ": ");
     s = secret_new(ANSWER_MAX + 1);
 
-    enum rc rc = tty_quiet(&q, e);
-    if (rc != RC_OK)
-        goto out;
-    rc = put(q.tty, bytes_str(&shown), e);
-    if (rc == RC_OK)
-        rc = read_answer(&q, s, e);
-    struct err ignored;
-    (void)!put(q.tty, "\n", &ignored); /* the one that was not echoed */
-    tty_restore(&q);
-    if (rc != RC_OK)
-        goto out;
-    *ret = s;
-    s = NULL;
-out:
+    do {
+        stopped = false;
+        rc = ask(&q, bytes_str(&shown), s, &stopped, e);
+    } while (rc != RC_OK && stopped);
+    if (rc == RC_OK) {
+        err_clear(e); /* of the stop */
+        *ret = s;
+        s = NULL;
+    }
     secret_free(s);
     bytes_free(&shown);
     close(q.tty);

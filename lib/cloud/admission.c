@@ -30,7 +30,9 @@ struct admission {
     size_t ndevices, cap;
     struct shamap by_issuer; /* issuer SHA-256 -> index of issuer_out */
     bool *issuer_out;
-    struct position last[2]; /* by enum list_kind */
+    struct shamap orders_out; /* SHA-256 of a revoked order's id */
+    struct position last[2];  /* by enum list_kind */
+    struct err doubt;
 };
 
 /* Lists are added up. */
@@ -69,24 +71,43 @@ static struct device *device_add(struct admission *a, const struct list_device *
     return d;
 }
 
-static void apply(struct admission *a, const struct device_list *l, const uint8_t file[static SHA256_LEN])
+/* What a revocation says besides the certificate is not needed, so a release list may put it right. */
+static void apply_release(struct admission *a, const struct list_device *l)
 {
-    for (size_t i = 0; i < l->ndevices; i++) {
-        struct device *d = device_add(a, &l->devices[i]);
-        if (l->kind == LIST_RELEASE)
-            d->released = true;
-        else
-            d->revoked = true;
-    }
+    struct device *d = device_add(a, l);
+    if (d->released)
+        return;
+    d->issuer = issuer_index(a, l->issuer);
+    sha256(span_str(l->id), d->id);
+    d->released = true;
+}
+
+static void apply_revocation(struct admission *a, const struct device_list *l)
+{
+    uint8_t order[SHA256_LEN];
+    for (size_t i = 0; i < l->ndevices; i++)
+        device_add(a, &l->devices[i])->revoked = true;
     for (size_t i = 0; i < l->nissuers; i++) {
         uint32_t issuer = issuer_index(a, l->issuers[i]); /* first: it may move the array */
         a->issuer_out[issuer] = true;
     }
+    if (l->order[0] == '\0')
+        return;
+    sha256(span_str(l->order), order);
+    shamap_add(&a->orders_out, order, 0);
+}
+
+static void apply(struct admission *a, const struct device_list *l, const uint8_t file[static SHA256_LEN])
+{
+    if (l->kind == LIST_REVOCATION)
+        apply_revocation(a, l);
+    for (size_t i = 0; i < l->ndevices && l->kind == LIST_RELEASE; i++)
+        apply_release(a, &l->devices[i]);
     a->last[l->kind].sequence = l->sequence;
     memcpy(a->last[l->kind].sha256, file, SHA256_LEN);
 }
 
-/* One certificate has one name and one issuer, whatever list names it. */
+/* A certificate is released under one name and issuer. */
 static enum rc check_same(const struct admission *a, const char *name, const struct device_list *l,
                           struct err *e)
 {
@@ -94,7 +115,7 @@ static enum rc check_same(const struct admission *a, const char *name, const str
     for (size_t i = 0; i < l->ndevices; i++) {
         uint32_t issuer;
         const struct device *d = device_of(a, l->devices[i].cert);
-        if (d == NULL)
+        if (d == NULL || !d->released)
             continue;
         sha256(span_str(l->devices[i].id), id);
         if (memcmp(id, d->id, SHA256_LEN) != 0 ||
@@ -120,7 +141,8 @@ enum rc admission_follows(const struct admission *a, const char *name, const str
             e, RC_CONFLICT, "cloud.previous",
             "'%s' does not follow the list before it: it names another SHA-256; one of the two is not the office's",
             name);
-    return check_same(a, name, l, e);
+    /* A revocation is about certificates: it counts even when it has another name for one. */
+    return l->kind == LIST_REVOCATION ? RC_OK : check_same(a, name, l, e);
 }
 
 void admission_last(const struct admission *a, enum list_kind kind, uint64_t *ret_sequence,
@@ -153,11 +175,12 @@ enum rc list_open(const char *path, enum list_kind kind, const struct target *t,
     return rc;
 }
 
-/* The number of "000012.release"; 0 for every other name. */
-static uint64_t sequence_of(const char *name, const char *suffix)
+/* The number of "000012.release", written as folder_list writes it; 0 for every other name. */
+static uint64_t sequence_of(const char *name, enum list_kind kind)
 {
+    const char *suffix = kind == LIST_RELEASE ? ".release" : ".revocation";
     size_t digits = strspn(name, "0123456789");
-    if (digits < 6 || digits > 15 || strcmp(name + digits, suffix) != 0)
+    if (digits < 6 || digits > 15 || (digits > 6 && name[0] == '0') || strcmp(name + digits, suffix) != 0)
         return 0;
     return strtoull(name, NULL, 10);
 }
@@ -165,13 +188,12 @@ static uint64_t sequence_of(const char *name, const char *suffix)
 /* The highest sequence in the folder; 0 when it is empty or not there yet. */
 static enum rc highest(const char *path, enum list_kind kind, uint64_t *ret, struct err *e)
 {
-    const char *suffix = kind == LIST_RELEASE ? ".release" : ".revocation";
     uint64_t max = 0;
     DIR *d = opendir(path);
     if (d == NULL && errno != ENOENT)
         return err_sys(e, "file.read", "cannot read the folder '%s'", path);
     for (const struct dirent *f; d != NULL && (f = readdir(d)) != NULL;) {
-        uint64_t n = sequence_of(f->d_name, suffix);
+        uint64_t n = sequence_of(f->d_name, kind);
         if (n > max)
             max = n;
     }
@@ -179,6 +201,31 @@ static enum rc highest(const char *path, enum list_kind kind, uint64_t *ret, str
         closedir(d);
     *ret = max;
     return RC_OK;
+}
+
+static void each_stray(const char *path, enum list_kind kind, void (*call)(void *arg, const char *path),
+                       void *arg)
+{
+    DIR *d = opendir(path);
+    for (const struct dirent *f; d != NULL && (f = readdir(d)) != NULL;) {
+        /* A list that is just being written has a hidden name. */
+        if (f->d_name[0] == '.' || sequence_of(f->d_name, kind) != 0)
+            continue;
+        char *stray = path_join(path, f->d_name);
+        call(arg, stray);
+        free(stray);
+    }
+    if (d != NULL)
+        closedir(d);
+}
+
+void admission_each_stray(const struct target *t, void (*call)(void *arg, const char *path), void *arg)
+{
+    for (int kind = LIST_RELEASE; kind <= LIST_REVOCATION; kind++) {
+        char *path = folder_lists(t, (enum list_kind)kind);
+        each_stray(path, (enum list_kind)kind, call, arg);
+        free(path);
+    }
 }
 
 static enum rc add_list(struct admission *a, const struct target *t, enum list_kind kind, uint64_t sequence,
@@ -213,16 +260,31 @@ static enum rc add_lists(struct admission *a, const struct target *t, enum list_
     return rc;
 }
 
+enum rc admission_update_revocations(struct admission *a, const struct target *t, struct err *e)
+{
+    return add_lists(a, t, LIST_REVOCATION, e);
+}
+
 enum rc admission_update(struct admission *a, const struct target *t, struct err *e)
 {
-    /* Revocations first: when a release list is bad, what is out is out nevertheless. */
-    enum rc rc = add_lists(a, t, LIST_REVOCATION, e);
-    return rc != RC_OK ? rc : add_lists(a, t, LIST_RELEASE, e);
+    struct err doubt = ERR_INIT;
+    enum rc rc = admission_update_revocations(a, t, e);
+    if (rc != RC_OK)
+        return rc; /* it might be about whom the next release list lets in */
+    err_clear(&a->doubt);
+    if (add_lists(a, t, LIST_RELEASE, &doubt) != RC_OK)
+        a->doubt = doubt;
+    return RC_OK;
+}
+
+struct admission *admission_new(void)
+{
+    return mem_new(sizeof(struct admission));
 }
 
 enum rc admission_load(const struct target *t, struct admission **ret, struct err *e)
 {
-    struct admission *a = mem_new(sizeof(*a));
+    struct admission *a = admission_new();
     enum rc rc = admission_update(a, t, e);
     if (rc != RC_OK) {
         admission_free(a);
@@ -232,12 +294,18 @@ enum rc admission_load(const struct target *t, struct admission **ret, struct er
     return RC_OK;
 }
 
+const struct err *admission_doubt(const struct admission *a)
+{
+    return &a->doubt;
+}
+
 void admission_free(struct admission *a)
 {
     if (a == NULL)
         return;
     shamap_fini(&a->by_cert);
     shamap_fini(&a->by_issuer);
+    shamap_fini(&a->orders_out);
     free(a->devices);
     free(a->issuer_out);
     free(a);
@@ -245,7 +313,7 @@ void admission_free(struct admission *a)
 
 bool admission_stale(const struct admission *a, const struct target *t)
 {
-    bool stale = false;
+    bool stale = a->doubt.rc != RC_OK; /* it may have been put right */
     for (int kind = LIST_RELEASE; kind <= LIST_REVOCATION && !stale; kind++) {
         char *path = folder_list(t, (enum list_kind)kind, a->last[kind].sequence + 1);
         stale = file_exists(path);
@@ -276,16 +344,33 @@ enum admission_verdict admission_judge(const struct admission *a,
     return ADMISSION_ADMITTED;
 }
 
-void admission_counts(const struct admission *a, uint64_t *ret_released, uint64_t *ret_revoked,
-                      uint64_t *ret_release_sequence, uint64_t *ret_revocation_sequence)
+bool admission_revokes_cert(const struct admission *a, const uint8_t cert_sha256[static SHA256_LEN])
 {
-    *ret_released = 0;
-    *ret_revoked = 0;
+    const struct device *d = device_of(a, cert_sha256);
+    return d != NULL && d->revoked;
+}
+
+bool admission_revokes_all(const struct admission *a, const uint8_t issuer_sha256[static SHA256_LEN],
+                           const char *order)
+{
+    uint8_t hash[SHA256_LEN];
+    uint32_t issuer;
+    if (shamap_find(&a->by_issuer, issuer_sha256, &issuer) && a->issuer_out[issuer])
+        return true;
+    sha256(span_str(order), hash);
+    return shamap_find(&a->orders_out, hash, NULL);
+}
+
+struct admission_counts admission_count(const struct admission *a)
+{
+    struct admission_counts n = {.release_sequence = a->last[LIST_RELEASE].sequence,
+                                 .revocation_sequence = a->last[LIST_REVOCATION].sequence};
     for (size_t i = 0; i < a->ndevices; i++) {
         bool out = is_out(a, &a->devices[i]);
-        *ret_revoked += out;
-        *ret_released += a->devices[i].released && !out;
+        n.revoked += out;
+        n.released += a->devices[i].released && !out;
     }
-    *ret_release_sequence = a->last[LIST_RELEASE].sequence;
-    *ret_revocation_sequence = a->last[LIST_REVOCATION].sequence;
+    for (size_t i = 0; i < a->by_issuer.n; i++)
+        n.issuers += a->issuer_out[i];
+    return n;
 }

@@ -13,6 +13,7 @@
 #include "factory/manifest.h"
 #include "factory/shamap.h"
 #include "factory/signed.h"
+#include "x509/cert.h"
 
 /*
  * The folder of a broker with keymill's admission plugin. A manifest is registered once its checkpoint stands
@@ -134,10 +135,10 @@ static enum rc is_registered(const struct manifest_view *v, const char *manifest
 }
 
 static enum rc register_manifest(const struct target *t, const char *manifest_path,
-                                 const char *checkpoint_path, const struct manifest_view *v, bool *ret_new,
+                                 struct span checkpoint_der, const struct manifest_view *v, bool *ret_new,
                                  struct err *e)
 {
-    char *stem = mem_printf("%s/registered/%s-%s", t->directory, v->header.order, v->header.station);
+    char *stem = mem_printf("%s/registered/%s.%s", t->directory, v->header.order, v->header.station);
     char *manifest = mem_printf("%s" MANIFEST_SUFFIX, stem);
     char *checkpoint = mem_printf("%s" CHECKPOINT_SUFFIX, stem);
     bool known = false;
@@ -146,7 +147,7 @@ static enum rc register_manifest(const struct target *t, const char *manifest_pa
     if (rc == RC_OK && !known)
         rc = copy_verified(manifest_path, manifest, v->checkpoint.manifest_sha256, e);
     if (rc == RC_OK && !known)
-        rc = copy_verified(checkpoint_path, checkpoint, v->checkpoint_sha256, e);
+        rc = file_publish(checkpoint, 0644, checkpoint_der, e);
     if (rc == RC_OK)
         *ret_new = !known;
     free(stem);
@@ -155,20 +156,54 @@ static enum rc register_manifest(const struct target *t, const char *manifest_pa
     return rc;
 }
 
+/* The checkpoint's file, once more judged, so that what is kept is what was verified. The station of a
+ * manifest is the one that its signer's certificate names: none speaks for another. */
+static enum rc read_checkpoint(const struct target *t, const char *path, const struct manifest_view *v,
+                               struct bytes *ret, struct err *e)
+{
+    struct bytes der = BYTES_INIT;
+    struct signed_doc doc = {0};
+    struct cert *signer = NULL;
+
+    enum rc rc = file_read(path, FILE_SMALL_MAX, &der, e);
+    if (rc == RC_OK)
+        rc = signed_open(path, bytes_span(&der), &t->manifest_trust, ROLE_STATION_MANIFEST, &doc, e);
+    if (rc == RC_OK && memcmp(doc.sha256, v->checkpoint_sha256, SHA256_LEN) != 0)
+        rc = err_set(e, RC_CONFLICT, "cloud.changed", "'%s' changed while it was read; try again", path);
+    if (rc == RC_OK)
+        rc = cert_parse(path, bytes_span(&doc.chain.certs[0]), &signer, e);
+    if (rc == RC_OK && (signer->cn == NULL || strcmp(signer->cn, v->checkpoint.station) != 0))
+        rc = err_set(e, RC_DENIED, "cloud.station",
+                     "'%s': it is a manifest of station '%s', but its signer's certificate is for '%s'; a "
+                     "station signs for itself alone",
+                     path, v->checkpoint.station, signer->cn == NULL ? "nobody" : signer->cn);
+    cert_free(signer);
+    signed_free(&doc);
+    if (rc == RC_OK)
+        *ret = der;
+    else
+        bytes_free(&der);
+    return rc;
+}
+
 enum rc target_push(const struct target *t, const char *manifest_path, const char *checkpoint_path,
                     struct target_report *ret, struct err *e)
 {
     struct lock *lock = NULL;
     struct manifest_view v;
+    struct bytes der = BYTES_INIT;
     bool is_new;
 
     enum rc rc = manifest_verify(manifest_path, checkpoint_path, &t->manifest_trust, NULL, NULL, &v, e);
     if (rc == RC_OK)
+        rc = read_checkpoint(t, checkpoint_path, &v, &der, e);
+    if (rc == RC_OK)
         rc = folder_take(t, &lock, e);
     if (rc == RC_OK)
-        rc = register_manifest(t, manifest_path, checkpoint_path, &v, &is_new, e);
+        rc = register_manifest(t, manifest_path, bytes_span(&der), &v, &is_new, e);
     if (rc == RC_OK)
         *ret = (struct target_report){.devices = v.checkpoint.counts[STATE_GOOD], .is_new = is_new};
+    bytes_free(&der);
     lock_drop(lock);
     return rc;
 }
@@ -275,7 +310,22 @@ static enum rc check_registered(const struct target *t, const char *name, const 
 
 /* Handing over either kind of list. */
 
-/* Whether this very file is here already under its sequence; another one there is no new list either. */
+/* What is signed in a list file that is here. */
+static enum rc list_hash(const char *path, uint8_t ret[static SHA256_LEN], struct err *e)
+{
+    struct bytes der = BYTES_INIT;
+    struct signed_doc doc = {0};
+    enum rc rc = file_read(path, FILE_DOC_MAX, &der, e);
+    if (rc == RC_OK)
+        rc = signed_peek(path, bytes_span(&der), &doc, e);
+    if (rc == RC_OK)
+        memcpy(ret, doc.sha256, SHA256_LEN);
+    signed_free(&doc);
+    bytes_free(&der);
+    return rc;
+}
+
+/* Whether this very list is here already under its sequence; another one there is no new list either. */
 static enum rc is_known(const struct target *t, const struct admission *a, const char *name,
                         const struct device_list *l, const uint8_t sha256_of_list[static SHA256_LEN],
                         bool *ret, struct err *e)
@@ -287,7 +337,7 @@ static enum rc is_known(const struct target *t, const struct admission *a, const
     if (l->sequence > last)
         return RC_OK;
     char *path = folder_list(t, l->kind, l->sequence);
-    enum rc rc = sha256_file(path, hash, e);
+    enum rc rc = list_hash(path, hash, e);
     free(path);
     if (rc == RC_OK && memcmp(hash, sha256_of_list, SHA256_LEN) != 0)
         rc = err_set(e, RC_CONFLICT, "cloud.sequence",
@@ -324,6 +374,35 @@ static enum rc check_and_store(const struct target *t, const struct admission *a
     return rc;
 }
 
+/* The lists that a new one of this kind is judged by. */
+static enum rc load_for(const struct target *t, enum list_kind kind, struct admission **ret,
+                        struct err *ret_doubt, struct err *e)
+{
+    if (kind == LIST_RELEASE) {
+        enum rc rc = admission_load(t, ret, e);
+        if (rc == RC_OK)
+            *ret_doubt = *admission_doubt(*ret);
+        return rc;
+    }
+    /* A revocation may be urgent: nothing keeps out one that follows, not even a bad one further on. */
+    *ret = admission_new();
+    if (admission_update_revocations(*ret, t, ret_doubt) == RC_OK)
+        err_clear(ret_doubt);
+    return RC_OK;
+}
+
+/* The place after the last believed list is taken, by one that is not believed: nothing can follow. */
+static bool is_blocked(const struct target *t, const struct admission *a, const struct device_list *l)
+{
+    uint8_t hash[SHA256_LEN];
+    uint64_t last;
+    admission_last(a, l->kind, &last, hash);
+    char *next = folder_list(t, l->kind, last + 1);
+    bool blocked = l->sequence > last && file_exists(next);
+    free(next);
+    return blocked;
+}
+
 static enum rc hand_over(const struct target *t, enum list_kind kind, const char *list_path,
                          struct target_report *ret, struct err *e)
 {
@@ -331,6 +410,7 @@ static enum rc hand_over(const struct target *t, enum list_kind kind, const char
     struct bytes der = BYTES_INIT;
     struct lock *lock = NULL;
     struct admission *a = NULL;
+    struct err doubt = ERR_INIT;
     uint8_t hash[SHA256_LEN];
     bool is_new = false;
 
@@ -338,11 +418,16 @@ static enum rc hand_over(const struct target *t, enum list_kind kind, const char
     if (rc == RC_OK)
         rc = folder_take(t, &lock, e);
     if (rc == RC_OK)
-        rc = admission_load(t, &a, e);
+        rc = load_for(t, kind, &a, &doubt, e);
+    if (rc == RC_OK && doubt.rc != RC_OK && is_blocked(t, a, &l)) {
+        *e = doubt;
+        rc = doubt.rc;
+    }
     if (rc == RC_OK)
         rc = check_and_store(t, a, list_path, &l, hash, &der, &is_new, e);
     if (rc == RC_OK)
-        *ret = (struct target_report){.devices = l.ndevices, .sequence = l.sequence, .is_new = is_new};
+        *ret = (struct target_report){
+            .devices = l.ndevices, .sequence = l.sequence, .is_new = is_new, .doubt = doubt};
     admission_free(a);
     lock_drop(lock);
     bytes_free(&der);
@@ -365,43 +450,51 @@ enum rc target_revoke(const struct target *t, const char *list_path, struct targ
 
 struct counting {
     const struct target *target;
-    uint64_t good;
+    const struct admission *admission;
+    uint64_t good, out;     /* in all manifests */
+    uint64_t named_in_this; /* good devices of the manifest in hand that a revocation list names */
 };
 
-/* The signed checkpoint says how many; the manifest was verified when it was registered. */
-static enum rc count_good(void *arg, const char *manifest, const char *checkpoint, struct err *e)
+static enum rc count_named(void *arg, const struct manifest_line *l, struct err *e)
 {
     struct counting *n = arg;
-    struct bytes der = BYTES_INIT;
-    struct signed_doc doc = {0};
-    struct checkpoint c;
+    (void)e;
+    n->named_in_this += l->state == STATE_GOOD && admission_revokes_cert(n->admission, l->cert_sha256);
+    return RC_OK;
+}
 
-    (void)manifest;
-    enum rc rc = file_read(checkpoint, FILE_SMALL_MAX, &der, e);
-    if (rc == RC_OK)
-        rc = signed_open(checkpoint, bytes_span(&der), &n->target->manifest_trust, ROLE_STATION_MANIFEST,
-                         &doc, e);
-    if (rc == RC_OK)
-        rc = checkpoint_decode(checkpoint, bytes_span(&doc.content), &c, e);
-    if (rc == RC_OK)
-        n->good += c.counts[STATE_GOOD];
-    signed_free(&doc);
-    bytes_free(&der);
-    return rc;
+static enum rc count_manifest(void *arg, const char *manifest, const char *checkpoint, struct err *e)
+{
+    struct counting *n = arg;
+    struct manifest_view v;
+    n->named_in_this = 0;
+    enum rc rc = manifest_verify(manifest, checkpoint, &n->target->manifest_trust, count_named, n, &v, e);
+    if (rc != RC_OK)
+        return rc;
+    uint64_t good = v.checkpoint.counts[STATE_GOOD];
+    n->good += good;
+    n->out += admission_revokes_all(n->admission, v.header.ca, v.header.order) ? good : n->named_in_this;
+    return RC_OK;
 }
 
 enum rc target_get_status(const struct target *t, struct target_status *ret, struct err *e)
 {
-    struct counting n = {.target = t};
     struct admission *a = NULL;
-
-    enum rc rc = each_registered(t, count_good, &n, e);
-    if (rc == RC_OK)
-        rc = admission_load(t, &a, e);
+    enum rc rc = admission_load(t, &a, e);
     if (rc != RC_OK)
         return rc;
-    *ret = (struct target_status){.registered = n.good};
-    admission_counts(a, &ret->released, &ret->revoked, &ret->release_sequence, &ret->revocation_sequence);
+    struct counting n = {.target = t, .admission = a};
+    rc = each_registered(t, count_manifest, &n, e);
+    if (rc == RC_OK) {
+        struct admission_counts c = admission_count(a);
+        *ret = (struct target_status){.registered = n.good,
+                                      .released = c.released,
+                                      .revoked = n.out,
+                                      .revoked_issuers = c.issuers,
+                                      .release_sequence = c.release_sequence,
+                                      .revocation_sequence = c.revocation_sequence,
+                                      .doubt = *admission_doubt(a)};
+    }
     admission_free(a);
-    return RC_OK;
+    return rc;
 }

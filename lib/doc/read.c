@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+enum { SCHEMA_SHOWN_MAX = 64 /* octets: a longer one is no schema of ours and not repeated */ };
+
 void doc_fail(struct doc_map *m, const char *key, const char *err_key, const char *fmt, ...)
 {
     if (m->err.rc != RC_OK)
@@ -292,7 +294,12 @@ void doc_list_map(struct doc_map *m, const char *key, size_t i, struct doc_map *
 void doc_schema(struct doc_map *m, const char *schema)
 {
     const struct doc_node *node = find(m, "schema");
-    if (node == NULL || node->kind != DOC_STRING || strcmp(node->text, schema) != 0)
+    if (node != NULL && node->kind == DOC_STRING && strcmp(node->text, schema) == 0)
+        return;
+    if (node != NULL && node->kind == DOC_STRING && strlen(node->text) <= SCHEMA_SHOWN_MAX)
+        doc_fail(m, "schema", "doc.schema",
+                 "'%s' is required; this is '%s', another kind or version of document", schema, node->text);
+    else
         doc_fail(m, "schema", "doc.schema", "'%s' is required; this is another kind or version of document",
                  schema);
 }

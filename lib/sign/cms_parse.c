@@ -43,6 +43,14 @@ static bool encodes_to(CMS_ContentInfo *cms, struct span der)
     return same;
 }
 
+/* What a person is told about something else altogether; libcrypto's reason comes behind it. */
+static const char *no_cms(int type)
+{
+    return type == NID_pkcs7_signed
+               ? "is no signed document of keymill (not a CMS file with SignedData, RFC 5652)"
+               : "is not a CMS file in DER (RFC 5652)";
+}
+
 enum rc cms_parse(const char *name, const char *key, struct span der, int type, CMS_ContentInfo **ret,
                   struct err *e)
 {
@@ -57,7 +65,7 @@ enum rc cms_parse(const char *name, const char *key, struct span der, int type, 
     if (cms == NULL)
         out_of_memory();
     if (d2i_CMS_ContentInfo(&cms, &p, (long)der.n) == NULL) {
-        rc = err_ossl(e, RC_INPUT, key, "'%s': not a CMS file in DER (RFC 5652)", name);
+        rc = err_ossl(e, RC_INPUT, key, "'%s' %s", name, no_cms(type));
         goto out;
     }
     if (p != der.p + der.n) {
@@ -66,7 +74,10 @@ enum rc cms_parse(const char *name, const char *key, struct span der, int type, 
         goto out;
     }
     if (OBJ_obj2nid(CMS_get0_type(cms)) != type) {
-        rc = err_set(e, RC_INPUT, key, "'%s': not a CMS structure of type %s", name, OBJ_nid2sn(type));
+        if (type == NID_pkcs7_signed)
+            rc = err_set(e, RC_INPUT, key, "'%s' %s", name, no_cms(type));
+        else
+            rc = err_set(e, RC_INPUT, key, "'%s': not a CMS structure of type %s", name, OBJ_nid2sn(type));
         goto out;
     }
     if (!encodes_to(cms, der)) {

@@ -66,6 +66,7 @@ cert local local-ca ca root
 cert local-b local-b ca root
 cert release release release online
 cert line1 line1 manifest online
+cert line2 line2 manifest online
 cert server localhost server online
 for n in 1 2 3 4 5; do cert "d$n" "MX1-00000$n" device local; done
 cert b1 BX1-000001 device local-b
@@ -81,7 +82,7 @@ sed -e "s/^\(trust: *\)\"0\{64\}\"/\1\"$(fingerprint root.pem)\"/" \
     -e "s/^\(release-issuer: *\)\"0\{64\}\"/\1\"$(fingerprint online.pem)\"/" \
     -e "s/^\(manifest-issuer: *\)\"0\{64\}\"/\1\"$(fingerprint online.pem)\"/" "$top/docs/examples/broker.yaml" >config/broker.yaml
 expect_code 3 "the example's zeros are refused" keymill-cloud status --target "$top/docs/examples/broker.yaml"
-has "$T/err" target.placeholder
+has "$T/err" doc.placeholder
 ok "manifest A1" mkdocs manifest line1 chain.pem A1 local.pem d1.pem d2.pem d3.pem d4.pem -d5.pem
 ok "manifest B1" mkdocs manifest line1 chain.pem B1 local-b.pem b1.pem
 ok "release list 1" mkdocs release release chain.pem R1 1 - local.pem d1.pem d3.pem
@@ -91,6 +92,8 @@ ok "a release list of a scrapped device" mkdocs release release chain.pem R1x 1 
 ok "a release list by a station" mkdocs release line1 chain.pem R1y 1 - local.pem d2.pem
 ok "revocation list 1" mkdocs revocation release chain.pem V1 1 - local.pem d3.pem
 ok "revocation list 2" mkdocs revocation release chain.pem V2 2 V1 local-b.pem
+ok "revocation list 3" mkdocs revocation release chain.pem V3 3 V2 local.pem d4.pem
+ok "a manifest of line1 that another station signed" mkdocs manifest line2 chain.pem C1 local.pem d1.pem
 
 cloud() {
     verb=$1
@@ -102,6 +105,8 @@ has "$T/err" cloud.not-registered
 for order in A1 B1; do ok "push $order" cloud push $order-line1.manifest.jsonl --checkpoint $order-line1.checkpoint; done
 ok "push again" cloud push A1-line1.manifest.jsonl --checkpoint A1-line1.checkpoint --json
 has "$T/out" '"new":false'
+expect_code 5 "a station signs for itself alone" cloud push C1-line1.manifest.jsonl --checkpoint C1-line1.checkpoint
+has "$T/err" cloud.station
 expect_code 5 "a scrapped device is not released" cloud release R1x
 has "$T/err" cloud.not-registered
 expect_code 5 "a station cannot release" cloud release R1y
@@ -147,6 +152,13 @@ certfile $T/server.chain
 keyfile $T/server.key
 require_certificate true
 use_identity_as_username false
+# not to be done: the broker does not ask the plugin whether such clients may log in
+listener $((port + 1)) 127.0.0.1
+cafile $T/ca.pem
+certfile $T/server.chain
+keyfile $T/server.key
+require_certificate true
+use_identity_as_username true
 listener 0 $T/broker/back.sock
 plugin $KEYMILL_BUILD/lib/keymill/keymill_admission.so
 plugin_opt_target $1
@@ -181,28 +193,29 @@ until_gone() {
     done
     fail "$2: still there after 10 s"
 }
+id_of() { openssl x509 -in "$1.pem" -noout -subject -nameopt multiline | sed -n 's/.*commonName *= //p'; }
 # tls DEVICE TOOL ARG...: a client with the device's identity. session is the same without end, for the background: it is the client's own process.
-as_device() { options="-h localhost -p $port --cafile root.pem --cert $1.chain --key $1.key -q 1"; }
+as_device() { options="-h localhost -p $port --cafile root.pem --cert $1.chain --key $1.key -q 1 -i $(id_of "$1")/$2"; }
 tls() {
-    as_device "$1"
+    as_device "$1" tls
     tool=$2
     shift 2
     # shellcheck disable=SC2086
     timeout 60 "$tool" $options "$@"
 }
 session() {
-    as_device "$1"
-    shift
+    as_device "$1" "$2"
+    shift 2
     # shellcheck disable=SC2086
     exec mosquitto_sub $options -v "$@"
 }
 admitted() { tls "$1" mosquitto_pub -t "$2" -m "by $1" -V 5; }
 back_pub() { mosquitto_pub --unix broker/back.sock -q 1 "$@"; }
-# live NAME DEVICE ARG...: a session that stays; its output goes to NAME.out, its process to $live.
+# live NAME DEVICE ARG...: a session that stays, with the client id ID/NAME; its output goes to NAME.out, its process to $live.
 live() {
     name=$1 device=$2
     shift 2
-    session "$device" -i "$name" -k 5 "$@" >"$name.out" 2>"$name.err" &
+    session "$device" "$name" -k 5 "$@" >"$name.out" 2>"$name.err" &
     live=$!
     kids="$kids $live"
 }
@@ -260,15 +273,28 @@ lacks back.out refused
 # --- client ids -------------------------------------------------------------------------------------------------------------
 live holder d1 -t 'devices/MX1-000001/#'
 until_ready holder devices/MX1-000001/cmd
-expect_code 5 "another device cannot take a client id over" tls d3 mosquitto_pub -i holder -t devices/MX1-000003/t -m x
-until_in broker/log 'the client id is in use by another device'
+for id in MX1-000001/holder MX1-000001 MX1-0000033 MX1-000003:x MX1-00000 x; do
+    expect_code 5 "another's client id: $id" tls d3 mosquitto_pub -i "$id" -t devices/MX1-000003/t -m x
+    until_in broker/log "client '$id' is refused: device 'MX1-000003', certificate $(fingerprint d3.pem | cut -c 1-16): its client id is neither"
+done
+ok "its own: the device id alone" tls d3 mosquitto_pub -i MX1-000003 -t devices/MX1-000003/t -m x
 back_pub -t devices/MX1-000001/cmd -m still
 until_in holder.out 'devices/MX1-000001/cmd still'
 
+# --- clients that the plugin was not asked about ------------------------------------------------------------------------------
+# The broker uses the object of a client that is gone for the next one: it must not have what that one had.
+for _ in 1 2 3 4 5; do
+    admitted d1 devices/MX1-000001/t
+    tls d2 mosquitto_pub -p $((port + 1)) -t devices/MX1-000001/t -m stolen >/dev/null 2>&1 || true
+done
+admitted d1 devices/MX1-000001/last
+until_in back.out 'devices/MX1-000001/last by d1'
+lacks back.out stolen
+
 # --- sleeping devices -------------------------------------------------------------------------------------------------------
-tls d3 mosquitto_sub -i sleeper -c -t devices/MX1-000003/cmd -E
+tls d3 mosquitto_sub -i MX1-000003/sleeper -c -t devices/MX1-000003/cmd -E
 back_pub -t devices/MX1-000003/cmd -m queued
-tls d3 mosquitto_sub -i sleeper -c -t devices/MX1-000003/cmd -C 1 -W 10 >sleeper.out 2>&1 || true
+tls d3 mosquitto_sub -i MX1-000003/sleeper -c -t devices/MX1-000003/cmd -C 1 -W 10 >sleeper.out 2>&1 || true
 has sleeper.out queued
 
 # --- revocation -------------------------------------------------------------------------------------------------------------
@@ -279,7 +305,7 @@ doomed_b=$live
 until_ready doomed devices/MX1-000003/cmd
 until_ready doomed-b devices/BX1-000001/cmd
 ok "revocation list 1" cloud revoke V1
-until_in broker/log "client 'doomed' of device 'MX1-000003' is dropped"
+until_in broker/log "client 'MX1-000003/doomed' of device 'MX1-000003' is dropped"
 until_gone "$doomed" "the revoked device's live session ends"
 if kill -0 "$doomed_b" 2>/dev/null; then pass; else fail "a device that was not revoked is dropped too"; fi
 turned_away "a revoked device" d3 MX1-000003
@@ -293,25 +319,54 @@ ok "the others go on" admitted d1 devices/MX1-000001/t2
 back_pub -t devices/MX1-000001/cmd -m after
 until_in holder.out 'devices/MX1-000001/cmd after'
 
+ok "status after a device and a CA were revoked" cloud status --json
+has "$T/out" '"released":1,"revoked":2,"revoked_issuers":1'
+
 # --- a list that is none ----------------------------------------------------------------------------------------------------
 cp R1y broker/devices/release/000003.release
-until_in broker/log 'the lists that were read before stay in force'
+until_in broker/log 'THAT RELEASE LIST AND THOSE BEHIND IT ARE NOT BELIEVED'
 ok "a bad list changes nothing" admitted d1 devices/MX1-000001/t3
+expect_code 5 "the list that is in the way is named" cloud release R3
+has "$T/err" '000003.release'
 rm broker/devices/release/000003.release
 ok "release 3 while the broker runs" cloud release R3
-until_in broker/log 'keymill: 2 devices admitted, 2 revoked (release list 3, revocation list 2)'
+until_in broker/log 'keymill: 2 devices admitted; 2 devices and 1 issuers revoked (release list 3, revocation list 2)'
 ok "a device released meanwhile is let in" admitted d4 devices/MX1-000004/t
 until_in back.out 'devices/MX1-000004/t by d4'
+
+# --- a bad revocation list while it runs ------------------------------------------------------------------------------------
+cp R1y broker/devices/revocation/000003.revocation
+until_in broker/log 'NOBODY NEW IS ADMITTED'
+ok "who was admitted stays" admitted d1 devices/MX1-000001/t4
+rm broker/devices/revocation/000003.revocation
 broker_stop
 
-# --- another start ----------------------------------------------------------------------------------------------------------
+# --- another start, with files that do not belong there ---------------------------------------------------------------------
+: >broker/devices/release/999999.release
+: >broker/devices/release/notes.txt
 rm broker/log
-cp V1 broker/devices/release/000004.release
+broker_start "$T/config/broker.yaml" defer
+until_in broker/log "000004.release' is missing"
+until_in broker/log 'keymill: 2 devices admitted'
+until_in broker/log "notes.txt' is ignored"
+ok "an empty release list far ahead shuts nobody out" admitted d4 devices/MX1-000004/t
+ok "status names it" cloud status
+has "$T/out" '000004.release'
+ok "nor does it hold a revocation up" cloud revoke V3
+until_in broker/log 'keymill: 1 devices admitted'
+turned_away "a device revoked meanwhile" d4 MX1-000004
+rm broker/devices/release/999999.release
+broker_stop
+
+# --- and with a bad revocation list -----------------------------------------------------------------------------------------
+rm broker/log
+cp R1y broker/devices/revocation/000004.revocation
 broker_start "$T/config/broker.yaml" defer
 until_in broker/log 'NO DEVICE IS ADMITTED'
-turned_away "nobody is let in when the lists are bad at the start" d1 MX1-000001
-rm broker/devices/release/000004.release
-until_in broker/log 'keymill: 2 devices admitted'
+turned_away "nobody is let in when revocations are bad at the start" d1 MX1-000001
+expect_code 5 "status says so" cloud status
+rm broker/devices/revocation/000004.revocation
+until_in broker/log 'keymill: 1 devices admitted'
 ok "and all are when they are good again" admitted d1 devices/MX1-000001/t
 expect_code 0 "others are deferred by default" mosquitto_pub --unix broker/back.sock -q 1 -V 5 -t devices/MX1-000001/cmd -m x
 has "$T/err" 'Not authorized'

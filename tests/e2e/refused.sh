@@ -110,11 +110,13 @@ key seal
 openssl pkey -in seal.key -pubout -out seal.pub
 printf '%b' "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\nbasicConstraints=critical,CA:FALSE\nkeyUsage=critical,keyAgreement\nextendedKeyUsage=$arc.4\n" >s.ext
 openssl x509 -new -force_pubkey seal.pub -subj "/O=Test/CN=soft" -CA online.pem -CAkey online.key -days 100 -extfile s.ext -out pki/soft-seal.pem 2>"$T/err"
-cp manifest.pem pki/soft-manifest.pem
+key soft
+cert soft online "${leaf}extendedKeyUsage=$arc.3\n"
+cp soft.pem pki/soft-manifest.pem
 sed -e 's/^order: .*/order: S1/' -e 's/line7/soft/g' -e 's/prefix: .*/prefix: "MS1-"/' config/order.yaml >config/soft.yaml
 ok "an order for a station with software keys" keymill-office order new --home office.home --spec config/soft.yaml --out S1.order
 ok "its batch" keymill-office batch make --home office.home --ca local.home --order S1.order --out S1.batch
 ok "openssl cms -decrypt opens the lot key" openssl cms -decrypt -inform DER -in S1.batch/lot-0.p7m -inkey seal.key -recip pki/soft-seal.pem -out lot.key
 same "32 octets" "$(wc -c <lot.key)" 32
-ok "python opens a device with it" /usr/bin/python3 "$top/tests/support/unseal.py" lot.key S1.batch S1-soft/0
+ok "python opens a device with it" /usr/bin/python3 "$top/tests/support/unseal.py" lot.key S1.batch S1.soft/0
 end

@@ -101,7 +101,6 @@ rm -f ends logins
 refused 4 hsm.pin-incorrect "a wrong PIN" env KEYMILL_SHIM_LOGINS=0 "$signloop" "$uri" 1 3
 same "the refused one too" "$(wc -l <ends)" 1
 logins "a wrong PIN" 1
-refused 4 hsm.no-key "a session that ends with the tool" keymill-hsm check "pkcs11:token=root;object=none?pin-source=file:$T/pin" --usage sign
 unset KEYMILL_SHIM_ENDS
 rm -f logins
 
@@ -124,16 +123,16 @@ if [ -e fails ]; then fail "C_OpenSession did not fail"; else pass; fi
 logins "a failure before the first login" 1
 
 # --- a key that wants the PIN for each signature: its one worker keeps it ---
-pkcs11-tool --module "$KEYMILL_SHIM_REAL" --token-label root --login --pin 123456 --keypairgen --key-type EC:prime256v1 --label each --id 42 \
-    --usage-sign --sensitive --always-auth >made 2>&1 || fail "pkcs11-tool made no key: $(cat made)"
 each="pkcs11:token=root;object=each?pin-source=file:$T/pin"
+ok "key" env KEYMILL_SHIM_CONFIRM=1 keymill-hsm keygen "$each" --algorithm ec-p256 --usage sign
+rm -f logins
 ok "the PIN for each signature" "$signloop" "$each" 100 3
 logins "the PIN for each signature" 101
 refused 4 hsm.pin-incorrect "PIN changed, and wanted for each" env KEYMILL_SHIM_LOGINS=11 "$signloop" "$each" 1000 3
 logins "PIN changed, and wanted for each" 12
 refused 4 hsm.pin-incorrect "PIN changed, and wanted in each session" env KEYMILL_SHIM_LOGINS=11 "$signloop" "$each" 1000 1 8
 logins "PIN changed, and wanted in each session" 12
-pkcs11-tool --module "$KEYMILL_SHIM_REAL" --token-label root --login --pin 123456 --delete-object --type privkey --id 42 >made 2>&1 || fail "the key stays"
+pkcs11-tool --module "$KEYMILL_SHIM_REAL" --token-label root --login --pin 123456 --delete-object --type privkey --label each >made 2>&1 || fail "the key stays"
 
 # --- a slow token: sessions make up for it ---
 ok "16 sessions" env KEYMILL_SHIM_SIGN_MS=5 "$signloop" "$uri" 1000 1 16

@@ -8,7 +8,9 @@
 #include "factory/lists.h"
 #include "factory/manifest.h"
 #include "factory/signed.h"
+
 #include "sign/softkey.h"
+#include "tests/support/softpki.h"
 #include "x509/cert.h"
 
 /*
@@ -140,7 +142,7 @@ static void make_list(enum list_kind kind, const struct identity *who, char **ar
     struct err e = ERR_INIT;
 
     if (strcmp(args[2], "-") != 0)
-        must(sha256_file(args[2], l.previous, &e), &e);
+        must(content_sha256(args[2], l.previous, &e), &e);
     if (kind == LIST_REVOCATION)
         strcpy(l.reason, "keyCompromise");
     for (int i = 4; i < n; i++)

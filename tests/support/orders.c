@@ -57,7 +57,7 @@ void order_write(struct order *o, const struct pki_signer *office, const char *p
     order_encode(o, &json);
     pki_must(signed_make(office->key, &office->chain, bytes_span(&json), o->issued, &der, &e), &e);
     pki_must(file_publish(path, 0600, bytes_span(&der), &e), &e);
-    sha256(bytes_span(&der), o->sha256);
+    sha256(bytes_span(&json), o->sha256);
     bytes_free(&json);
     bytes_free(&der);
 }
@@ -106,7 +106,7 @@ static void head_make(struct batch *b, const struct order *o, const struct order
                         .count = me->quantity,
                         .lot_size = o->lot_size,
                         .nlots = (size_t)((me->quantity - 1) / o->lot_size + 1)};
-    snprintf(b->id, sizeof b->id, "%.63s-%.63s", o->id, me->name);
+    snprintf(b->id, sizeof b->id, "%.63s.%.63s", o->id, me->name);
     memcpy(b->order, o->id, sizeof b->order);
     memcpy(b->station, me->name, sizeof b->station);
     memcpy(b->order_sha256, o->sha256, SHA256_LEN);

@@ -11,6 +11,7 @@
  *   KEYMILL_SHIM_LOGIN_CRASH any value: C_Login ends the process
  *   KEYMILL_SHIM_OPEN_ERROR a file: while it is there, C_OpenSession removes it and gives CKR_DEVICE_ERROR
  *   KEYMILL_SHIM_FLAGS      flags (hex) that C_GetTokenInfo reports besides
+ *   KEYMILL_SHIM_CONFIRM    any value: new keys want the PIN at each use
  *   KEYMILL_SHIM_HANG       any value: C_OpenSession never returns
  *   KEYMILL_SHIM_LOGOUT_AT  N: the login is lost before the Nth C_SignInit
  *   KEYMILL_SHIM_CLOSE_AT   N: the session is closed before the Nth C_SignInit
@@ -89,6 +90,19 @@ static CK_RV shim_open(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY not
     return real->C_OpenSession(slot, flags, app, notify, ret);
 }
 
+static CK_RV shim_generate_pair(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_ATTRIBUTE *public, CK_ULONG npublic,
+                                CK_ATTRIBUTE *private, CK_ULONG nprivate, CK_OBJECT_HANDLE *ret_public,
+                                CK_OBJECT_HANDLE *ret_private)
+{
+    CK_BBOOL yes = CK_TRUE;
+    CK_ATTRIBUTE all[32];
+    if (!getenv("KEYMILL_SHIM_CONFIRM") || nprivate >= sizeof all / sizeof all[0])
+        return real->C_GenerateKeyPair(s, m, public, npublic, private, nprivate, ret_public, ret_private);
+    memcpy(all, private, nprivate * sizeof *private);
+    all[nprivate] = (CK_ATTRIBUTE){CKA_ALWAYS_AUTHENTICATE, &yes, sizeof yes};
+    return real->C_GenerateKeyPair(s, m, public, npublic, all, nprivate + 1, ret_public, ret_private);
+}
+
 static CK_RV shim_sign_init(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
 {
     long n = ++signs;
@@ -123,6 +137,7 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **ret)
     shim.C_Finalize = shim_finalize;
     shim.C_Login = shim_login;
     shim.C_GetTokenInfo = shim_token_info;
+    shim.C_GenerateKeyPair = shim_generate_pair;
     shim.C_OpenSession = shim_open;
     shim.C_SignInit = shim_sign_init;
     shim.C_Sign = shim_sign;

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "sign/alg.h"
+#include "sign/digest.h"
 #include "sign/softkey.h"
 #include "x509/crl.h"
 #include "x509/name.h"
@@ -142,4 +144,19 @@ struct trust pki_trust(const struct pki_ca *root, const struct pki_ca *issuer)
     if (issuer != NULL)
         memcpy(t.issuer, issuer->cert->sha256, SHA256_LEN);
     return t;
+}
+
+enum rc content_sha256(const char *path, uint8_t ret[static 32], struct err *e)
+{
+    struct bytes der = BYTES_INIT;
+    struct cms_signed c = {0};
+    enum rc rc = file_read(path, FILE_DOC_MAX, &der, e);
+
+    if (rc == RC_OK)
+        rc = cms_verify(path, bytes_span(&der), &c, e);
+    if (rc == RC_OK)
+        sha256(bytes_span(&c.content), ret);
+    cms_signed_free(&c);
+    bytes_free(&der);
+    return rc;
 }

@@ -37,6 +37,8 @@ void pki_leaf_fini(struct pki_leaf *leaf);
 /* leaf, issuer, root and the CRLs of both. */
 void pki_chain(const struct pki_leaf *leaf, const struct pki_ca *issuer, const struct pki_ca *root,
                struct cms_chain *ret);
+/* The SHA-256 of what is signed in a CMS file. */
+NODISCARD enum rc content_sha256(const char *path, uint8_t ret[static 32], struct err *e);
 struct trust pki_trust(const struct pki_ca *root, const struct pki_ca *issuer);
 
 #endif

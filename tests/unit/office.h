@@ -269,6 +269,7 @@ static inline int world_remove(void **state)
 
 struct spec {
     const char *id, *ca, *prefix, *manifest, *seal, *extra; /* extra: more lines */
+    const char *station, *bundle, *endpoint;
     uint64_t quantity, sequence, lot_size;
     const char *validity, *window;
 };
@@ -277,14 +278,16 @@ static inline void write_spec(const struct spec *s, const char *file)
 {
     char *text = mem_printf(
         "schema: keymill.order-spec.v1\norder: %s\nproduct: sensor\nfactory: mexico\nprofile: device\nca: %s\n%s\n%s\n"
-        "trust-bundle: root.pem\nendpoint: mqtts://broker:8883\nlot-size: %llu\n%sstations:\n"
-        "  - name: line7\n    manifest: %s\n    seal: %s\n    sequence: %llu\n    quantity: %llu\n"
+        "trust-bundle: %s\nendpoint: \"%s\"\nlot-size: %llu\n%sstations:\n"
+        "  - name: %s\n    manifest: %s\n    seal: %s\n    sequence: %llu\n    quantity: %llu\n"
         "    ids: {prefix: \"%s\", digits: 6, first: 1, count: %llu}\n",
         s->id, s->ca ? s->ca : "local.pem", s->validity ? s->validity : "validity-days: 3000",
-        s->window ? s->window : "window-days: 30", (unsigned long long)(s->lot_size ? s->lot_size : 100),
-        s->extra ? s->extra : "", s->manifest ? s->manifest : "manifest.pem", s->seal ? s->seal : "seal.pem",
-        (unsigned long long)s->sequence, (unsigned long long)s->quantity, s->prefix,
-        (unsigned long long)s->quantity);
+        s->window ? s->window : "window-days: 30", s->bundle ? s->bundle : "root.pem",
+        s->endpoint ? s->endpoint : "mqtts://broker:8883",
+        (unsigned long long)(s->lot_size ? s->lot_size : 100), s->extra ? s->extra : "",
+        s->station ? s->station : "line7", s->manifest ? s->manifest : "manifest.pem",
+        s->seal ? s->seal : "seal.pem", (unsigned long long)s->sequence, (unsigned long long)s->quantity,
+        s->prefix, (unsigned long long)s->quantity);
     put(at(file), text);
     free(text);
 }

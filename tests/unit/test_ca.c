@@ -297,7 +297,7 @@ static void serial_of(const char *pem, char ret[64])
     cert_free(c);
 }
 
-static enum rc revoke(const char *home, const char *pem, const char *reason, bool *ret_new)
+static enum rc revoke_pem(const char *home, const char *pem, const char *reason, bool *ret_new)
 {
     char serial[64];
     bool fresh = false;
@@ -767,7 +767,7 @@ static void test_the_same_request_gives_the_same_certificate(void **state)
     assert_true(fresh);
     assert_int_not_equal(sh("cmp 1.pem 3.pem"), 0);
 
-    must(revoke("online", "3.pem", "superseded", NULL));
+    must(revoke_pem("online", "3.pem", "superseded", NULL));
     refused(issue("online", &in, "4.pem", NULL), RC_CONFLICT, "ca.revoked");
     signer_free(key);
 }
@@ -818,7 +818,7 @@ static void test_a_key_has_one_purpose(void **state)
     /* an expired certificate does not free the key, a revoked one condemns it */
     sql("online", "UPDATE certificate SET not_after = 1000");
     refused(issue("online", &release, "x.pem", NULL), RC_CONFLICT, "ca.key-reused");
-    must(revoke("online", "1.pem", "keyCompromise", NULL));
+    must(revoke_pem("online", "1.pem", "keyCompromise", NULL));
     refused(issue("online", &office, "x.pem", NULL), RC_CONFLICT, "ca.revoked");
     assert_non_null(strstr(e.text, serial));
     refused(issue("online", &release, "x.pem", NULL), RC_CONFLICT, "ca.revoked");
@@ -931,7 +931,7 @@ static void test_a_seal_key_is_certified_by_statement(void **state)
 
     /* and a statement dies with its certificate */
     write_statement_csr(key, "m.pem", "s2.csr");
-    must(revoke("online", "m.pem", "keyCompromise", NULL));
+    must(revoke_pem("online", "m.pem", "keyCompromise", NULL));
     struct ca_issue late = {.profile = "station-seal", .csr_path = "s2.csr"};
     refused(issue("online", &late, "x.pem", NULL), RC_DENIED, "ca.possession");
     signer_free(key);
@@ -961,13 +961,13 @@ static void test_revoked_is_on_the_list_and_stays(void **state)
     must(issue_new("online", "office", "good", "good.pem"));
     must(issue_new("online", "office", "bad", "bad.pem"));
     bool fresh = false;
-    must(revoke("online", "bad.pem", "keyCompromise", &fresh));
+    must(revoke_pem("online", "bad.pem", "keyCompromise", &fresh));
     assert_true(fresh);
-    must(revoke("online", "bad.pem", "keyCompromise", &fresh));
+    must(revoke_pem("online", "bad.pem", "keyCompromise", &fresh));
     assert_false(fresh);
-    refused(revoke("online", "bad.pem", "superseded", NULL), RC_CONFLICT, "ca.revoked");
-    refused(revoke("online", "good.pem", "because", NULL), RC_INPUT, "ca.reason");
-    refused(revoke("online", "good.pem", "certificateHold", NULL), RC_INPUT, "ca.reason");
+    refused(revoke_pem("online", "bad.pem", "superseded", NULL), RC_CONFLICT, "ca.revoked");
+    refused(revoke_pem("online", "good.pem", "because", NULL), RC_INPUT, "ca.reason");
+    refused(revoke_pem("online", "good.pem", "certificateHold", NULL), RC_INPUT, "ca.reason");
 
     struct crl *crl = make_crl("online", "online.crl", false);
     assert_true(crl->number == 1);
@@ -992,13 +992,13 @@ static void test_the_root_takes_a_whole_ca_out(void **state)
 {
     (void)state;
     make_local();
-    must(revoke("root", "local.pem", "cACompromise", NULL));
+    must(revoke_pem("root", "local.pem", "cACompromise", NULL));
     crl_free(make_crl("root", "root.crl", false));
     assert_int_not_equal(sh("openssl verify -crl_check -CAfile root/cert.pem -CRLfile root.crl local.pem"),
                          0);
     assert_true(log_says("certificate revoked"));
-    refused(revoke("root", "root/cert.pem", "cACompromise", NULL), RC_DENIED, "ca.revoke-self");
-    refused(revoke("local", "local.pem", "cACompromise", NULL), RC_INPUT, "ca.no-serial");
+    refused(revoke_pem("root", "root/cert.pem", "cACompromise", NULL), RC_DENIED, "ca.revoke-self");
+    refused(revoke_pem("local", "local.pem", "cACompromise", NULL), RC_INPUT, "ca.no-serial");
 }
 
 static void test_serials_are_read_leniently_and_exactly(void **state)
@@ -1359,7 +1359,7 @@ static void test_list_and_show(void **state)
     make_online();
     must(issue_new("online", "office", "one", "1.pem"));
     must(issue_new("online", "office", "two", "2.pem"));
-    must(revoke("online", "2.pem", "superseded", NULL));
+    must(revoke_pem("online", "2.pem", "superseded", NULL));
     struct ca *ca = NULL;
     struct seen s = {0, ""};
     must(ca_open(at("online"), NULL, &ca, &e));

@@ -19,6 +19,7 @@
 #include "factory/manifest.h"
 #include "factory/signed.h"
 #include "tests/support/softpki.h"
+#include "x509/crl.h"
 
 /*
  * A target in a folder of its own for each test. Devices 0 to 3 are good, 4 is scrapped, 5 is in no manifest;
@@ -146,7 +147,7 @@ static void make_list(const char *name, enum list_kind kind, uint64_t sequence, 
     struct bytes json = BYTES_INIT;
     struct err e = ERR_INIT;
     if (previous != NULL)
-        check_ok(sha256_file(at(previous), l.previous, &e), &e);
+        check_ok(content_sha256(at(previous), l.previous, &e), &e);
     for (; *which >= 0; which++) {
         struct list_device *d = &rows[l.ndevices++];
         strcpy(d->id, devices[*which].cert->cn);
@@ -269,7 +270,11 @@ static void test_target(void **state)
         mem_printf("schema: keymill.target.v1\nkind: mosquitto\nname: n\ndirectory: d\ntrust: \"%s\"\n"
                    "release-issuer: \"%s\"\n",
                    zeros, zeros);
-    check_bad_target(text, "target.placeholder");
+    check_bad_target(text, "doc.placeholder");
+    free(text);
+    text = mem_printf("schema: keymill.target.v1\nkind: mosquitto\nname: n\ndirectory: d\n"
+                      "trust: \"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"\n");
+    check_bad_target(text, "doc.placeholder");
     free(text);
     check_bad_target("schema: keymill.target.v1\nkind: aws\n", "doc.value");
     check_bad_target("schema: keymill.target.v2\n", "doc.schema");
@@ -296,6 +301,36 @@ static void test_push(void **state)
     check_fails(push("A1", &r, &e), RC_CONFLICT, &e, "cloud.manifest-differs");
 }
 
+static void sign_checkpoint_as(const char *name, const char *path)
+{
+    struct bytes der = BYTES_INIT;
+    struct signed_doc doc = {0};
+    struct pki_leaf other;
+    struct err e = ERR_INIT;
+    pki_leaf_make(&other, name, role_oid(ROLE_STATION_MANIFEST), &online);
+    check_ok(file_read(path, FILE_SMALL_MAX, &der, &e), &e);
+    check_ok(signed_peek(path, bytes_span(&der), &doc, &e), &e);
+    sign(&other, &online, &doc.content, path);
+    pki_leaf_fini(&other);
+    signed_free(&doc);
+    bytes_free(&der);
+}
+
+/* A station signs for itself alone. */
+static void test_push_station(void **state)
+{
+    (void)state;
+    struct target_report r = {0};
+    struct err e = ERR_INIT;
+    sign_checkpoint_as("line8", at("A1.checkpoint"));
+    check_fails(push("A1", &r, &e), RC_DENIED, &e, "cloud.station");
+    assert_non_null(strstr(e.text, "line7"));
+    assert_non_null(strstr(e.text, "line8"));
+    assert_false(file_exists(at("broker")));
+    sign_checkpoint_as("line7", at("A1.checkpoint")); /* another key of the same station */
+    check_ok(push("A1", &r, &e), &e);
+}
+
 /* A run that died between the two files is taken up. */
 static void test_push_resumes(void **state)
 {
@@ -303,11 +338,11 @@ static void test_push_resumes(void **state)
     struct target_report r = {0};
     struct err e = ERR_INIT;
     check_ok(push("A1", &r, &e), &e);
-    assert_int_equal(unlink(at("broker/registered/A1-line7.checkpoint")), 0);
-    put(at("broker/registered/A1-line7.manifest.jsonl"), "half");
+    assert_int_equal(unlink(at("broker/registered/A1.line7.checkpoint")), 0);
+    put(at("broker/registered/A1.line7.manifest.jsonl"), "half");
     check_ok(push("A1", &r, &e), &e);
     assert_true(r.is_new);
-    assert_true(file_exists(at("broker/registered/A1-line7.checkpoint")));
+    assert_true(file_exists(at("broker/registered/A1.line7.checkpoint")));
     check_ok(push("A1", &r, &e), &e);
     assert_false(r.is_new);
 }
@@ -454,12 +489,42 @@ static void test_revoke(void **state)
     check_verdicts("ARARUR");
     check_ok(target_get_status(target, &s, &e), &e);
     assert_int_equal(s.released, 2);
-    assert_int_equal(s.revoked, 3);
+    assert_int_equal(s.revoked, 2); /* the stranger is none of those registered */
+    assert_int_equal(s.revoked_issuers, 1);
     assert_int_equal(s.revocation_sequence, 2);
     /* released later, under an issuer that is out */
     make_list("V3", LIST_REVOCATION, 3, "V2", ROWS(-1), &local);
     hand_over(LIST_REVOCATION, "V3");
     check_verdicts("RRRRUR");
+    check_ok(target_get_status(target, &s, &e), &e);
+    assert_int_equal(s.registered, 4);
+    assert_int_equal(s.released, 0);
+    assert_int_equal(s.revoked, 4);
+    assert_int_equal(s.revoked_issuers, 2);
+}
+
+/* Registered devices that no list ever named are out all the same. */
+static void test_status_revoked(void **state)
+{
+    (void)state;
+    struct device_list l = {
+        .kind = LIST_REVOCATION, .sequence = 1, .issued = PKI_BEGIN, .order = "A1", .reason = "superseded"};
+    struct bytes json = BYTES_INIT;
+    struct target_status s;
+    struct err e = ERR_INIT;
+    push_both();
+    list_encode(&l, &json);
+    sign(&release, &online, &json, at("V1"));
+    hand_over(LIST_REVOCATION, "V1");
+    check_ok(target_get_status(target, &s, &e), &e);
+    assert_int_equal(s.revoked, 3);
+    assert_int_equal(s.revoked_issuers, 0);
+    make_list("V2", LIST_REVOCATION, 2, "V1", ROWS(-1), &local_b);
+    hand_over(LIST_REVOCATION, "V2");
+    check_ok(target_get_status(target, &s, &e), &e);
+    assert_int_equal(s.revoked, 4);
+    assert_int_equal(s.revoked_issuers, 1);
+    bytes_free(&json);
 }
 
 static void test_judge_name(void **state)
@@ -501,65 +566,254 @@ static void test_update(void **state)
     admission_free(a);
 }
 
-/* What somebody did to the folder by hand: the plugin believes none of it. */
-static void test_tampered_folder(void **state)
+/* A fresh reading admits these, and doubts what follows for this reason. */
+static void check_doubt(const char *verdicts, const char *key)
+{
+    struct admission *a = NULL;
+    struct target_status s;
+    struct err e = ERR_INIT;
+    check_verdicts(verdicts);
+    check_ok(admission_load(target, &a, &e), &e);
+    assert_string_equal(admission_doubt(a)->key, key);
+    admission_free(a);
+    check_ok(target_get_status(target, &s, &e), &e);
+    assert_string_equal(s.doubt.key, key);
+}
+
+/* What somebody did to the release lists by hand: the plugin believes none of it, and those before stay. */
+static void test_bad_release(void **state)
 {
     (void)state;
-    struct admission *a = NULL, *fresh = NULL;
+    struct admission *a = NULL;
     struct err e = ERR_INIT;
     push_both();
     make_list("R1", LIST_RELEASE, 1, NULL, ROWS(0), NULL);
     make_list("R2", LIST_RELEASE, 2, "R1", ROWS(1), NULL);
-    make_list("R2b", LIST_RELEASE, 2, NULL, ROWS(1),
-              NULL); /* not the decoder's business: previous is zeros */
+    make_list("R2b", LIST_RELEASE, 2, NULL, ROWS(1), NULL); /* previous is zeros */
     make_list("V1", LIST_REVOCATION, 1, NULL, ROWS(0), NULL);
     hand_over(LIST_RELEASE, "R1");
     check_ok(admission_load(target, &a, &e), &e);
 
     put(at("broker/release/000002.release"), "rubbish");
-    check_fails(admission_update(a, target, &e), RC_INPUT, &e, "sign.cms");
+    check_ok(admission_update(a, target, &e), &e);
+    assert_string_equal(admission_doubt(a)->key, "sign.cms");
     assert_int_equal(judged(a, 0), ADMISSION_ADMITTED);
-    check_fails(admission_load(target, &fresh, &e), RC_INPUT, &e, "sign.cms");
-    assert_null(fresh);
+    assert_true(admission_stale(a, target));
+    check_doubt("AUUUUU", "sign.cms");
     assert_int_equal(rename(at("R2b"), at("broker/release/000002.release")), 0);
-    check_fails(admission_update(a, target, &e), RC_INPUT, &e, "list.previous");
+    check_doubt("AUUUUU", "list.previous");
     /* a bad release list does not hold a revocation up */
-    assert_int_equal(rename(at("V1"), at("broker/revocation/000001.revocation")), 0);
-    check_fails(admission_update(a, target, &e), RC_INPUT, &e, "list.previous");
+    hand_over(LIST_REVOCATION, "V1");
+    check_ok(admission_update(a, target, &e), &e);
     assert_int_equal(judged(a, 0), ADMISSION_REVOKED);
-    /* a list under another number, and a gap */
-    assert_int_equal(unlink(at("broker/release/000002.release")), 0);
-    assert_int_equal(rename(at("R2"), at("broker/release/000003.release")), 0);
-    check_fails(admission_load(target, &fresh, &e), RC_CONFLICT, &e, "cloud.sequence");
-    assert_int_equal(rename(at("broker/release/000001.release"), at("broker/release/000002.release")), 0);
-    assert_int_equal(rename(at("broker/release/000003.release"), at("broker/release/000001.release")), 0);
-    check_fails(admission_load(target, &fresh, &e), RC_CONFLICT, &e, "cloud.sequence");
+    assert_string_equal(admission_doubt(a)->key, "list.previous");
+    /* put right */
+    assert_int_equal(rename(at("R2"), at("broker/release/000002.release")), 0);
+    check_ok(admission_update(a, target, &e), &e);
+    assert_int_equal(admission_doubt(a)->rc, RC_OK);
+    assert_int_equal(judged(a, 1), ADMISSION_ADMITTED);
+    assert_false(admission_stale(a, target));
+    check_doubt("RAUUUU", "");
     admission_free(a);
 }
 
-/* One certificate under two names is a mistake of the office that must not pass. */
-static void test_lists_agree(void **state)
+/* A file far ahead, and lists under each other's numbers. */
+static void test_stray_release(void **state)
 {
     (void)state;
+    struct target_report r = {0};
+    struct err e = ERR_INIT;
+    push_both();
+    make_list("R1", LIST_RELEASE, 1, NULL, ROWS(0), NULL);
+    make_list("R2", LIST_RELEASE, 2, "R1", ROWS(1), NULL);
+    make_list("R3", LIST_RELEASE, 3, "R2", ROWS(2), NULL);
+    make_list("V1", LIST_REVOCATION, 1, NULL, ROWS(0), NULL);
+    hand_over(LIST_RELEASE, "R1");
+    put(at("broker/release/999999.release"), "");
+    check_doubt("AUUUUU", "cloud.sequence");
+    hand_over(LIST_REVOCATION, "V1");
+    hand_over(LIST_RELEASE, "R2");
+    check_doubt("RAUUUU", "cloud.sequence");
+    check_ok(target_release(target, at("R2"), &r, &e), &e);
+    assert_false(r.is_new);
+    assert_string_equal(r.doubt.key, "cloud.sequence");
+    /* its place is taken by what is none: that has to go first, and is named */
+    put(at("broker/release/000003.release"), "rubbish");
+    check_fails(target_release(target, at("R3"), &r, &e), RC_INPUT, &e, "sign.cms");
+    assert_non_null(strstr(e.text, "000003.release"));
+    /* R2 under number 1 */
+    assert_int_equal(rename(at("broker/release/000002.release"), at("broker/release/000001.release")), 0);
+    check_doubt("RUUUUU", "cloud.sequence");
+}
+
+/* Revocations fail closed: what is not known might be about anybody. */
+static void test_bad_revocation(void **state)
+{
+    (void)state;
+    struct admission *a = NULL, *fresh = NULL;
+    struct target_report r;
+    struct target_status s;
+    struct err e = ERR_INIT;
+    push_both();
+    make_list("R1", LIST_RELEASE, 1, NULL, ROWS(0), NULL);
+    make_list("R2", LIST_RELEASE, 2, "R1", ROWS(1), NULL);
+    make_list("V1", LIST_REVOCATION, 1, NULL, ROWS(STRANGER), NULL);
+    hand_over(LIST_RELEASE, "R1");
+    check_ok(admission_load(target, &a, &e), &e);
+    hand_over(LIST_RELEASE, "R2");
+    put(at("broker/revocation/000001.revocation"), "rubbish");
+    check_fails(admission_update(a, target, &e), RC_INPUT, &e, "sign.cms");
+    assert_int_equal(judged(a, 0), ADMISSION_ADMITTED);
+    assert_int_equal(judged(a, 1), ADMISSION_UNKNOWN);
+    check_fails(admission_load(target, &fresh, &e), RC_INPUT, &e, "sign.cms");
+    assert_null(fresh);
+    check_fails(target_get_status(target, &s, &e), RC_INPUT, &e, "sign.cms");
+    check_fails(target_release(target, at("R2"), &r, &e), RC_INPUT, &e, "sign.cms");
+    check_fails(target_revoke(target, at("V1"), &r, &e), RC_INPUT, &e, "sign.cms");
+    /* a gap; the list that follows is taken nevertheless, and counts at once where the broker runs */
+    assert_int_equal(
+        rename(at("broker/revocation/000001.revocation"), at("broker/revocation/999999.revocation")), 0);
+    check_fails(admission_load(target, &fresh, &e), RC_CONFLICT, &e, "cloud.sequence");
+    hand_over(LIST_REVOCATION, "V1");
+    check_fails(admission_update(a, target, &e), RC_CONFLICT, &e, "cloud.sequence");
+    assert_int_equal(judged(a, STRANGER), ADMISSION_REVOKED);
+    assert_int_equal(judged(a, 1), ADMISSION_UNKNOWN);
+    check_fails(admission_load(target, &fresh, &e), RC_CONFLICT, &e, "cloud.sequence");
+    assert_int_equal(unlink(at("broker/revocation/999999.revocation")), 0);
+    check_ok(admission_update(a, target, &e), &e);
+    assert_int_equal(judged(a, 1), ADMISSION_ADMITTED);
+    admission_free(a);
+}
+
+static void gather_stray(void *arg, const char *path)
+{
+    struct bytes *b = arg;
+    assert_memory_equal(path, folder, strlen(folder));
+    bytes_printf(b, "%s ", strrchr(path, '/') + 1);
+}
+
+static void test_stray_names(void **state)
+{
+    (void)state;
+    static const char *const strays[] = {"release/0000002.release", "release/2.release",
+                                         "release/000002.release.bak", "revocation/000001.release",
+                                         "revocation/000000.revocation"};
+    struct bytes seen = BYTES_INIT;
+    char path[64];
+    push_both();
+    make_list("R1", LIST_RELEASE, 1, NULL, ROWS(0), NULL);
+    hand_over(LIST_RELEASE, "R1");
+    put(at("broker/release/.keymill-0123456789abcdef.tmp"), "a list being written");
+    for (size_t i = 0; i < sizeof(strays) / sizeof(strays[0]); i++) {
+        snprintf(path, sizeof(path), "broker/%s", strays[i]);
+        put(at(path), "");
+    }
+    check_doubt("AUUUUU", "");
+    admission_each_stray(target, gather_stray, &seen);
+    for (size_t i = 0; i < sizeof(strays) / sizeof(strays[0]); i++)
+        assert_non_null(strstr(bytes_str(&seen), strrchr(strays[i], '/') + 1));
+    assert_int_equal(
+        seen.n, strlen("0000002.release 2.release 000002.release.bak 000001.release 000000.revocation "));
+    bytes_free(&seen);
+}
+
+/* A list of device 0's certificate under another name. */
+static void make_misnamed(const char *name, enum list_kind kind, uint64_t sequence, const char *previous)
+{
     struct list_device row = {.id = "MX1-000009"};
-    struct device_list l = {.kind = LIST_REVOCATION,
-                            .sequence = 1,
+    struct device_list l = {.kind = kind,
+                            .sequence = sequence,
                             .issued = PKI_BEGIN,
                             .reason = "superseded",
                             .devices = &row,
                             .ndevices = 1};
     struct bytes json = BYTES_INIT;
+    struct err e = ERR_INIT;
+    if (previous != NULL)
+        check_ok(content_sha256(at(previous), l.previous, &e), &e);
+    memcpy(row.cert, devices[0].cert->sha256, SHA256_LEN);
+    memcpy(row.issuer, local_b.cert->sha256, SHA256_LEN);
+    list_encode(&l, &json);
+    sign(&release, &online, &json, at(name));
+    bytes_free(&json);
+}
+
+/* One certificate under two names is a mistake of the office that lets nobody in, and keeps nobody from being
+ * put out. */
+static void test_lists_agree(void **state)
+{
+    (void)state;
     struct target_report r;
     struct err e = ERR_INIT;
     push_both();
-    make_list("R1", LIST_RELEASE, 1, NULL, ROWS(0), NULL);
+    make_list("R1", LIST_RELEASE, 1, NULL, ROWS(0, 1), NULL);
     hand_over(LIST_RELEASE, "R1");
-    memcpy(row.cert, devices[0].cert->sha256, SHA256_LEN);
-    memcpy(row.issuer, local.cert->sha256, SHA256_LEN);
-    list_encode(&l, &json);
-    sign(&release, &online, &json, at("V1"));
-    check_fails(target_revoke(target, at("V1"), &r, &e), RC_INPUT, &e, "cloud.list-differs");
-    bytes_free(&json);
+    make_misnamed("R2", LIST_RELEASE, 2, "R1");
+    check_fails(target_release(target, at("R2"), &r, &e), RC_INPUT, &e, "cloud.list-differs");
+    check_doubt("AAUUUU", "");
+    make_misnamed("V1", LIST_REVOCATION, 1, NULL);
+    hand_over(LIST_REVOCATION, "V1");
+    check_doubt("RAUUUU", "");
+}
+
+/* CRLs that are held here. */
+
+static bool next_entry(void *arg, struct crl_entry *ret)
+{
+    const struct cert **next = arg;
+    if (*next == NULL)
+        return false;
+    *ret = (struct crl_entry){.serial = (*next)->serial, .revoked_at = PKI_BEGIN, .reason = 1};
+    *next = NULL;
+    return true;
+}
+
+/* online's CRL with this certificate on it (NULL: none). */
+static void put_crl(const char *name, const struct cert *revoked)
+{
+    struct bytes der = BYTES_INIT, pem = BYTES_INIT;
+    struct err e = ERR_INIT;
+    check_ok(crl_make(online.key, online.cert, 2, PKI_BEGIN, PKI_END, next_entry, &revoked, &der, &e), &e);
+    pem_encode("X509 CRL", bytes_span(&der), &pem);
+    put(at(name), bytes_str(&pem));
+    bytes_free(&der);
+    bytes_free(&pem);
+}
+
+static void test_crls(void **state)
+{
+    (void)state;
+    struct target *t = NULL;
+    struct target_report r = {0};
+    struct err e = ERR_INIT;
+    struct bytes pem = BYTES_INIT;
+    make_list("V1", LIST_REVOCATION, 1, NULL, ROWS(0), NULL);
+    put_target("crls:\n  - one.crl\n  - two.crl\n");
+    check_fails(target_read(at("broker.yaml"), &t, &e), RC_SYSTEM, &e, "file.read");
+    put_crl("one.crl", NULL);
+    put_crl("two.crl", NULL);
+    check_ok(target_read(at("broker.yaml"), &t, &e), &e);
+    assert_int_equal(t->crls.ncrls, 2);
+    check_ok(target_push(t, at("A1.manifest.jsonl"), at("A1.checkpoint"), &r, &e), &e);
+
+    /* read again, they count; unreadable, those from before do */
+    put_crl("two.crl", release.cert);
+    check_ok(target_reread_crls(t, &e), &e);
+    check_fails(target_revoke(t, at("V1"), &r, &e), RC_DENIED, &e, "verify.revoked");
+    pem_encode("CERTIFICATE", bytes_span(&online.cert->der), &pem);
+    put(at("two.crl"), bytes_str(&pem));
+    check_fails(target_reread_crls(t, &e), RC_INPUT, &e, "target.crls");
+    put(at("two.crl"), "nothing");
+    check_fails(target_reread_crls(t, &e), RC_INPUT, &e, "x509.chain");
+    check_fails(target_revoke(t, at("V1"), &r, &e), RC_DENIED, &e, "verify.revoked");
+
+    put_crl("two.crl", station.cert);
+    check_ok(target_reread_crls(t, &e), &e);
+    check_ok(target_revoke(t, at("V1"), &r, &e), &e);
+    check_fails(target_push(t, at("B1.manifest.jsonl"), at("B1.checkpoint"), &r, &e), RC_DENIED, &e,
+                "verify.revoked");
+    bytes_free(&pem);
+    target_free(t);
 }
 
 #define TARGET_TEST(f) cmocka_unit_test_setup_teardown(f, target_start, target_stop)
@@ -569,6 +823,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TARGET_TEST(test_target),
         TARGET_TEST(test_push),
+        TARGET_TEST(test_push_station),
         TARGET_TEST(test_push_resumes),
         TARGET_TEST(test_push_refuses),
         TARGET_TEST(test_release),
@@ -577,10 +832,15 @@ int main(void)
         TARGET_TEST(test_release_needs_the_same),
         TARGET_TEST(test_release_signers),
         TARGET_TEST(test_revoke),
+        TARGET_TEST(test_status_revoked),
         TARGET_TEST(test_judge_name),
         TARGET_TEST(test_update),
-        TARGET_TEST(test_tampered_folder),
+        TARGET_TEST(test_bad_release),
+        TARGET_TEST(test_stray_release),
+        TARGET_TEST(test_bad_revocation),
+        TARGET_TEST(test_stray_names),
         TARGET_TEST(test_lists_agree),
+        TARGET_TEST(test_crls),
     };
     return cmocka_run_group_tests(tests, pki_start, pki_stop);
 }

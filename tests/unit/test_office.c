@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 
 #include "office.h"
 
@@ -30,9 +31,25 @@ static void test_init(void **state)
     must(office_pin_source(at("office"), &pin, &e));
     assert_string_equal(pin, "file:/x");
     free(pin);
-    must(office_pin_source(at("other.yaml"), &pin, &e));
+    must(office_config_pin_source(at("other.yaml"), &pin, &e));
     free(pin);
+}
+
+/* A home is a folder, a configuration is a file, and what cannot be looked at is neither absent nor another.
+ */
+static void test_home_or_config(void **state)
+{
+    (void)state;
+    char *pin = NULL;
     refused(office_pin_source(at("root"), &pin, &e), RC_CONFLICT, "office.no-home");
+    refused(office_pin_source(at("office.yaml"), &pin, &e), RC_CONFLICT, "office.no-home");
+    refused(office_config_pin_source(at("missing.yaml"), &pin, &e), RC_SYSTEM, "file.read");
+    assert_null(strstr(e.text, "init"));
+
+    assert_int_equal(mkdir(at("loop"), 0700), 0);
+    assert_int_equal(symlink("office.yaml", at("loop/office.yaml")), 0);
+    refused(office_pin_source(at("loop"), &pin, &e), RC_SYSTEM, "file.read");
+    assert_non_null(strstr(e.text, strerror(ELOOP)));
 }
 
 /* A home whose making was stopped: what is there is used, the rest is made. */
@@ -88,9 +105,18 @@ static void test_config_refused(void **state)
     must(file_read("docs/examples/office.yaml", FILE_SMALL_MAX, &example,
                    &e)); /* but for its zeros it is right */
     put(at("bad.yaml"), bytes_str(&example));
-    refused(office_pin_source(at("bad.yaml"), &pin, &e), RC_INPUT, "office.config");
+    refused(office_config_pin_source(at("bad.yaml"), &pin, &e), RC_INPUT, "doc.placeholder");
     assert_non_null(strstr(e.text, "zeros"));
     bytes_free(&example);
+
+    /* What "openssl x509 -in nothing | sha256sum" prints. */
+    char *text = office_config("x", "hq");
+    memcpy(strstr(text, "station-issuer: ") + strlen("station-issuer: \""),
+           "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", 64);
+    put(at("bad.yaml"), text);
+    refused(office_config_pin_source(at("bad.yaml"), &pin, &e), RC_INPUT, "doc.placeholder");
+    assert_non_null(strstr(e.text, "'station-issuer'"));
+    free(text);
 }
 
 static void test_import(void **state)
@@ -111,9 +137,11 @@ static void test_import(void **state)
             "verify.root");
 
     /* The office's certificate for the release key, and the other way round: the role belongs to the key. */
-    issue_as("online", "release", "office/order.csr", "swapped.pem");
-    refused(office_import(at("office"), at("swapped.pem"), at("chain.pem"), &role, &is_new, &e), RC_DENIED,
-            "verify.role");
+    make_sub("second", "online-ca", "release"); /* no CA certifies a key for two purposes */
+    issue_as("second", "release", "office/order.csr", "swapped.pem");
+    join("second-chain.pem", (const char *const[]){"second.pem", "root.pem", "second.crl", "root.crl", NULL});
+    refused(office_import(at("office"), at("swapped.pem"), at("second-chain.pem"), &role, &is_new, &e),
+            RC_DENIED, "verify.role");
 
     /* A newer CRL refreshes the chain, the older one is refused from then on. */
     make_crl("online", "online2.crl");
@@ -237,24 +265,156 @@ static void test_order_stations(void **state)
     refused(try_order(&s, &is_new), RC_DENIED, "office.station-issuer");
     s.seal = NULL;
 
-    /* A CA of another root. */
-    const char *argv =
-        "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout x.key -subj /CN=x "
-        "-days 30 -addext basicConstraints=critical,CA:true -addext keyUsage=critical,keyCertSign -out x.pem "
-        "2>/dev/null";
-    struct bytes command = BYTES_INIT;
-    for (const char *p = argv; *p; p++) {
-        if (p[0] == '%' && p[1] == 's') {
-            bytes_add_str(&command, folder);
-            p++;
-        } else {
-            bytes_add_byte(&command, (uint8_t)*p);
-        }
+    /* The certificates of another station, though it is a good one. */
+    s.manifest = "line8.pem";
+    refused(try_order(&s, &is_new), RC_INPUT, "office.station-cn");
+    assert_non_null(strstr(e.text, "'line8'"));
+    s.manifest = NULL;
+    s.station = "line9";
+    refused(try_order(&s, &is_new), RC_INPUT, "office.station-cn");
+    assert_non_null(strstr(e.text, "'line9'"));
+    assert_int_equal(sql_int("office/office.db", "SELECT count(*) FROM orders WHERE id = 'S1'"), 0);
+}
+
+static void openssl(const char *args)
+{
+    char *command = mem_printf("cd '%s' && openssl %s 2>/dev/null", folder, args);
+    assert_int_equal(system(command), 0);
+    free(command);
+}
+
+/* A CA is named that could never make a device that anybody believes. */
+static void test_order_ca(void **state)
+{
+    (void)state;
+#define NEW " req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 "
+#define CA  " -addext basicConstraints=critical,CA:true "
+#define BY  " -CA x.pem -CAkey x.key "
+    bool is_new = false;
+    struct spec s = {.id = "CA1", .prefix = "CA1-", .quantity = 1, .sequence = ++sequence};
+    openssl(NEW "-keyout x.key -subj /CN=x -out x.pem" CA "-addext keyUsage=critical,keyCertSign");
+    openssl(NEW BY "-keyout y.key -subj /CN=y -out y.pem" CA
+                   "-addext keyUsage=critical,keyCertSign -addext extendedKeyUsage=clientAuth");
+    openssl(NEW BY "-keyout y.key -subj /CN=n -out no-sign.pem" CA "-addext keyUsage=critical,cRLSign");
+    openssl(NEW BY "-keyout y.key -subj /CN=s -out servers.pem" CA
+                   "-addext keyUsage=critical,keyCertSign -addext extendedKeyUsage=serverAuth");
+#undef NEW
+#undef CA
+#undef BY
+    static const char *const bad[][2] = {{"root.pem", "self-signed"},
+                                         {"x.pem", "self-signed"},
+                                         {"no-sign.pem", "keyCertSign"},
+                                         {"servers.pem", "clientAuth"}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        s.ca = bad[i][0];
+        refused(try_order(&s, &is_new), RC_INPUT, "office.ca-cert");
+        assert_non_null(strstr(e.text, bad[i][1]));
     }
-    assert_int_equal(system(bytes_str(&command)), 0);
-    bytes_free(&command);
-    s.ca = "x.pem";
+    s.ca = "y.pem"; /* right in itself, under another root */
     refused(try_order(&s, &is_new), RC_INPUT, "verify.chain");
+    assert_int_equal(sql_int("office/office.db", "SELECT count(*) FROM orders WHERE id = 'CA1'"), 0);
+}
+
+/* What the devices are given must be of use to them. */
+static void test_order_delivery(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "broker.example.com", "mqtts:broker",    "mqtts://",        "://broker",
+        "mqtts://br oker",    "mqtts://broker:", "mqtts://b:65536", "mqtts://b:0",
+        "mqtts://b:8883x",    "1m://broker",     "mqtts://[::1",    "mqtts://u@b"};
+    static const char *const good[] = {"mqtts://[2001:db8::1]:8883", "https://broker.example.com/v1?x=1"};
+    bool is_new = false;
+    struct spec s = {.id = "D1", .prefix = "D1-", .quantity = 1, .sequence = ++sequence};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        s.endpoint = bad[i];
+        if (try_order(&s, &is_new) != RC_INPUT || strcmp(e.key, "doc.value") != 0)
+            fail_msg("'%s': %s [%s]", bad[i], e.text, e.key);
+        assert_non_null(strstr(e.text, "D1.yaml:10: 'endpoint'"));
+    }
+    s.endpoint = NULL;
+    s.bundle = "online.pem";
+    refused(try_order(&s, &is_new), RC_INPUT, "office.trust-bundle");
+    assert_non_null(strstr(e.text, "root"));
+    s.bundle = NULL;
+    assert_int_equal(sql_int("office/office.db", "SELECT count(*) FROM orders WHERE id = 'D1'"), 0);
+
+    for (size_t i = 0; i < 2; i++) {
+        s.id = i ? "D3" : "D2";
+        s.prefix = i ? "D3-" : "D2-";
+        s.sequence = ++sequence;
+        s.endpoint = good[i];
+        must(try_order(&s, &is_new));
+    }
+}
+
+/* Whatever is wrong with a specification is said of its file and line, and not of the JSON made from it. */
+static void test_spec_places(void **state)
+{
+    (void)state;
+    static const char *const bad[][3] = {
+        /* what is replaced, by what, what is said */
+        {"order: E1", "order: a/b", "E1.yaml:2: 'order'"},
+        {"profile: device", "profile: a/b", "E1.yaml:5: 'profile'"},
+        {"- name: line7", "- name: a/b", "E1.yaml:13: 'stations[0].name'"},
+        {"digits: 6", "digits: 1", "E1.yaml:18: 'stations[0].ids'"},
+        {"prefix: \"E1-\"", "prefix: \"-\"", "E1.yaml:18: 'stations[0].ids'"},
+        {"lot-size: 500", "lot-size: 1", "E1.yaml:11: 'lot-size'"},
+        {"- name: line8", "- name: line7", "E1.yaml:19: 'stations[1].name'"},
+        {"\"T9-\", digits: 7, count: 5000000", "\"E1-\", digits: 6, count: 3",
+         "E1.yaml:24: 'stations[1].ids'"},
+        {"quantity: 3\n", "quantity: 5000000\n", "E1.yaml:12: 'stations'"},
+    };
+    struct spec s = {.id = "E1", .prefix = "E1-", .quantity = 30000, .sequence = 1, .lot_size = 500};
+    struct bytes text = BYTES_INIT;
+    struct office *o = open_office();
+    write_spec(&s, "E1.yaml");
+    load("E1.yaml", &text);
+    bytes_add_str(&text, "  - name: line8\n    manifest: line8.pem\n    seal: seal.pem\n    sequence: 1\n"
+                         "    quantity: 3\n    ids: {prefix: \"T9-\", digits: 7, count: 5000000}\n");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const char *whole = bytes_str(&text), *where = strstr(whole, bad[i][0]);
+        bool is_new = false;
+        assert_non_null(where);
+        char *changed =
+            mem_printf("%.*s%s%s", (int)(where - whole), whole, bad[i][1], where + strlen(bad[i][0]));
+        put(at("E1.yaml"), changed);
+        enum rc rc = office_order_new(o, at("E1.yaml"), at("E1.order"), &is_new, &e);
+        if (rc != RC_INPUT || strstr(e.text, bad[i][2]) == NULL)
+            fail_msg("%zu: %d [%s] %s", i, (int)rc, e.key, e.text);
+        free(changed);
+    }
+    office_close(o);
+    bytes_free(&text);
+}
+
+/* No sequence number is spent on a file that cannot be written; what was signed says so. */
+static void test_order_out(void **state)
+{
+    (void)state;
+    bool is_new = false;
+    struct spec s = {.id = "F1", .prefix = "F1-", .quantity = 1, .sequence = ++sequence};
+    struct office *o = open_office();
+    write_spec(&s, "F1.yaml");
+    refused(office_order_new(o, at("F1.yaml"), at("nowhere/F1"), &is_new, &e), RC_SYSTEM, "file.write");
+    refused(office_order_new(o, at("F1.yaml"), at("F1.yaml/F1"), &is_new, &e), RC_SYSTEM, "file.write");
+    assert_int_equal(sql_int("office/office.db", "SELECT count(*) FROM orders WHERE id = 'F1'"), 0);
+    must(office_order_new(o, at("F1.yaml"), at("F1.order"), &is_new, &e));
+    refused(office_order_new(o, at("F1.yaml"), at("nowhere/F1"), &is_new, &e), RC_SYSTEM, "file.write");
+    assert_non_null(strstr(e.text, "order 'F1' is signed"));
+    assert_non_null(strstr(e.text, "--out"));
+    office_close(o);
+}
+
+static void test_root(void **state)
+{
+    (void)state;
+    uint8_t got[SHA256_LEN], want[SHA256_LEN];
+    must(office_root(at("root.pem"), got, &e));
+    hash_file("root.pem", want);
+    assert_memory_equal(got, want, SHA256_LEN);
+    refused(office_root(at("online.pem"), got, &e), RC_INPUT, "office.root");
+    assert_non_null(strstr(e.text, "root"));
 }
 
 /* Two stations in one order; the batch must say which. */
@@ -305,14 +465,13 @@ static void test_two_stations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_init),
-        cmocka_unit_test(test_init_resumes),
-        cmocka_unit_test(test_config_refused),
-        cmocka_unit_test(test_import),
-        cmocka_unit_test(test_no_certificate_yet),
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_order_refused),
-        cmocka_unit_test(test_order_stations),
+        cmocka_unit_test(test_init),           cmocka_unit_test(test_home_or_config),
+        cmocka_unit_test(test_init_resumes),   cmocka_unit_test(test_config_refused),
+        cmocka_unit_test(test_import),         cmocka_unit_test(test_no_certificate_yet),
+        cmocka_unit_test(test_order),          cmocka_unit_test(test_order_refused),
+        cmocka_unit_test(test_order_stations), cmocka_unit_test(test_order_ca),
+        cmocka_unit_test(test_order_delivery), cmocka_unit_test(test_spec_places),
+        cmocka_unit_test(test_order_out),      cmocka_unit_test(test_root),
         cmocka_unit_test(test_two_stations),
     };
     return cmocka_run_group_tests(tests, world_make, world_remove);

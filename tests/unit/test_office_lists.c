@@ -70,7 +70,7 @@ static void test_ingest_refused(void **state)
     c.station = NULL;
     c.other_order_sha = "root.pem";
     close_order(&c);
-    refused(try_ingest("H1", &r), RC_DENIED, "office.order-unknown");
+    refused(try_ingest("H1", &r), RC_CONFLICT, "office.order-unknown");
     c.other_order_sha = NULL;
     c.journal = 'a'; /* G1's: the journal was put back */
     close_order(&c);
@@ -290,7 +290,16 @@ static void test_release(void **state)
         put(at("ids"), unread[i]);
         refused(office_release(o, at("ids"), at("R3"), &r, &e), RC_INPUT, "office.ids");
     }
+
+    /* No number is spent on a file that cannot be written; a list that was signed says so. */
+    put(at("ids"), "L1-000004\n");
+    refused(office_release(o, at("ids"), at("nowhere/R3"), &r, &e), RC_SYSTEM, "file.write");
+    assert_null(strstr(e.text, "signed"));
     assert_int_equal(sql_int("office/office.db", "SELECT max(sequence) FROM lists WHERE kind = 0"), 2);
+    put(at("ids"), "L1-000003\n");
+    refused(office_release(o, at("ids"), at("nowhere/R2"), &r, &e), RC_SYSTEM, "file.write");
+    assert_non_null(strstr(e.text, "release list 2 is signed"));
+    assert_non_null(strstr(e.text, "--out"));
     office_close(o);
 }
 
@@ -320,6 +329,7 @@ static void test_revoke(void **state)
     must(office_revoke(o, NULL, "M1", NULL, "superseded", at("V2"), &r, &e));
     assert_int_equal(r.sequence, 2);
     assert_int_equal(r.devices, 4);
+    assert_int_equal(r.no_manifest, 0);
     read_list("V2", LIST_REVOCATION, &l, sha);
     assert_string_equal(l.order, "M1");
     assert_int_equal(l.ndevices, 4);
@@ -349,12 +359,13 @@ static void test_revoke(void **state)
 
     refused(office_revoke(o, NULL, NULL, NULL, "superseded", at("V9"), &r, &e), RC_USAGE,
             "office.revoke-what");
+    assert_non_null(strstr(e.text, "'--ids', '--order' and '--issuer'"));
     refused(office_revoke(o, at("ids"), "M1", NULL, "superseded", at("V9"), &r, &e), RC_USAGE,
             "office.revoke-what");
     refused(office_revoke(o, NULL, "M1", NULL, "certificateHold", at("V9"), &r, &e), RC_USAGE,
             "office.reason");
     refused(office_revoke(o, NULL, "M1", NULL, "whim", at("V9"), &r, &e), RC_USAGE, "office.reason");
-    refused(office_revoke(o, NULL, "M9", NULL, "superseded", at("V9"), &r, &e), RC_INPUT,
+    refused(office_revoke(o, NULL, "M9", NULL, "superseded", at("V9"), &r, &e), RC_CONFLICT,
             "office.order-unknown");
     refused(office_revoke(o, NULL, NULL, at("manifest.pem"), "superseded", at("V9"), &r, &e), RC_INPUT,
             "office.ca-cert");
@@ -381,6 +392,7 @@ static void test_revoked_before_ingest(void **state)
     struct office *o = open_office();
     must(office_revoke(o, NULL, "P1", NULL, "superseded", at("V-P1"), &r, &e));
     assert_int_equal(r.devices, 0);
+    assert_int_equal(r.no_manifest, 1);
     office_close(o);
     close_order(
         &(struct closing){.order = "P1", .folder = "P1.batch", .name = "P1", .good = 2, .journal = 'p'});
@@ -389,6 +401,89 @@ static void test_revoked_before_ingest(void **state)
     put(at("ids"), "P1-000001\n");
     refused(office_release(o, at("ids"), at("R-P1"), &r, &e), RC_DENIED, "office.not-good");
     office_close(o);
+}
+
+/* ---- CAs and stations that are out ---- */
+
+/* W1 was ordered before: neither its batch is made nor is anything else ordered. */
+static void check_ca_out(const char *ca, const char *before, const char *after)
+{
+    struct batch_report report;
+    bool is_new = false;
+    char *cert = mem_printf("%s.pem", ca), *batch = mem_printf("%s.batch", before);
+    struct spec s = {.id = after, .ca = cert, .prefix = after, .quantity = 2, .sequence = sequence + 1};
+    refused(try_order(&s, &is_new), RC_DENIED, "office.ca-revoked");
+    char *sql = mem_printf("SELECT count(*) FROM orders WHERE id = '%s'", after);
+    assert_int_equal(sql_int("office/office.db", sql), 0);
+    refused(try_batch_at(before, ca, batch, &report), RC_DENIED, "office.ca-revoked");
+    assert_false(file_exists(at(batch)));
+    free(sql);
+    free(batch);
+    free(cert);
+}
+
+static void test_ca_on_list(void **state)
+{
+    (void)state;
+    struct list_report r;
+    make_sub("localc", "local-ca", "device");
+    new_order("W1", "localc", 2, 0);
+    struct office *o = open_office();
+    must(office_revoke(o, NULL, NULL, at("localc.pem"), "cACompromise", at("V-W1"), &r, &e));
+    office_close(o);
+    check_ca_out("localc", "W1", "W2");
+}
+
+static void revoke_cert(const char *home, const char *cert)
+{
+    struct cert *c = NULL;
+    struct ca *ca = open_ca(home);
+    bool is_new = false;
+    must(cert_read(at(cert), &c, &e));
+    char *serial = hex_new(c->serial);
+    must(ca_revoke(ca, serial, "superseded", &is_new, &e));
+    free(serial);
+    cert_free(c);
+    ca_close(ca);
+}
+
+static void import_chain(const char *online_crl, const char *root_crl)
+{
+    const char *role = NULL;
+    bool is_new = false;
+    join("newer.pem", (const char *const[]){"online.pem", "root.pem", online_crl, root_crl, NULL});
+    must(office_import(at("office"), at("order.pem"), at("newer.pem"), &role, &is_new, &e));
+    assert_true(is_new);
+}
+
+static void test_ca_on_crl(void **state)
+{
+    (void)state;
+    make_sub("locald", "local-ca", "device");
+    new_order("X1", "locald", 2, 0);
+    revoke_cert("root", "locald.pem");
+    make_crl("root", "root2.crl");
+    import_chain("online.crl", "root2.crl");
+    check_ca_out("locald", "X1", "X2");
+}
+
+/* A station puts the CRL of its choice into its checkpoint; the office goes by its own too. */
+static void test_station_on_crl(void **state)
+{
+    (void)state;
+    struct batch_report report;
+    struct reconciliation r;
+    struct closing c = {.order = "Y1", .folder = "Y1.batch", .name = "Y1", .good = 2, .journal = 'y'};
+    new_order("Y1", "local", 2, 0);
+    must(try_batch("Y1", &report));
+    c.key = other_key;
+    c.cert = "line8.pem";
+    close_order(&c);
+    refused(try_ingest("Y1", &r), RC_DENIED, "office.station");
+    revoke_cert("online", "line8.pem");
+    make_crl("online", "online3.crl");
+    import_chain("online3.crl", "root2.crl");
+    refused(try_ingest("Y1", &r), RC_DENIED, "verify.revoked");
 }
 
 /* Nothing that happened above is without its audit row, and the chain of rows is whole. */
@@ -413,15 +508,12 @@ static void test_audit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ingest),
-        cmocka_unit_test(test_ingest_refused),
-        cmocka_unit_test(test_ingest_foreign),
-        cmocka_unit_test(test_ingest_wrong_ca),
-        cmocka_unit_test(test_ingest_duplicate),
-        cmocka_unit_test(test_release),
-        cmocka_unit_test(test_revoke),
-        cmocka_unit_test(test_revoked_before_ingest),
-        cmocka_unit_test(test_audit),
+        cmocka_unit_test(test_ingest),           cmocka_unit_test(test_ingest_refused),
+        cmocka_unit_test(test_ingest_foreign),   cmocka_unit_test(test_ingest_wrong_ca),
+        cmocka_unit_test(test_ingest_duplicate), cmocka_unit_test(test_release),
+        cmocka_unit_test(test_revoke),           cmocka_unit_test(test_revoked_before_ingest),
+        cmocka_unit_test(test_ca_on_list),       cmocka_unit_test(test_ca_on_crl),
+        cmocka_unit_test(test_station_on_crl),   cmocka_unit_test(test_audit),
     };
     return cmocka_run_group_tests(tests, world_make, world_remove);
 }

@@ -194,8 +194,9 @@ static void question(void **state)
         setsid();
         enum rc rc = read_source("tty", &s, &e);
         _exit(rc == RC_USAGE && strcmp(e.key, "cli.no-terminal") == 0 &&
-                      strcmp(e.text, "cannot ask for the PIN for token 'test': there is no terminal; use a PIN "
-                                     "source: file:PATH, fd:N or env:NAME") == 0
+                      strcmp(e.text,
+                             "cannot ask for the PIN for token 'test': there is no terminal; use a PIN "
+                             "source: file:PATH, fd:N or env:NAME") == 0
                   ? 0
                   : 1);
     }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <mosquitto.h>
 #include <mosquitto_broker.h>
 #include <mosquitto_plugin.h>
@@ -37,23 +38,11 @@ struct plugin {
     struct sessions sessions;
     int others; /* what a client without a certificate is told about topics */
     int64_t next_ms;
-    char complaint[ERR_TEXT_MAX]; /* logged last, so that a lasting failure is not logged every second */
+    bool failed;    /* the last reading did; it is tried again every second */
+    char *reported; /* how things stood when it was logged last, so that it is logged once */
 };
 
 /* The lists. */
-
-static void complain(struct plugin *p, const struct err *e)
-{
-    char text[ERR_TEXT_MAX + ERR_KEY_MAX + 4];
-    if (strcmp(p->complaint, e->text) == 0)
-        return;
-    memcpy(p->complaint, e->text, sizeof(p->complaint));
-    err_format(e, text);
-    mosquitto_log_printf(MOSQ_LOG_ERR, "keymill: %s", text);
-    mosquitto_log_printf(MOSQ_LOG_ERR, "keymill: %s",
-                         p->admission == NULL ? "NO DEVICE IS ADMITTED until this is put right"
-                                              : "the lists that were read before stay in force");
-}
 
 static enum admission_verdict judge(const struct plugin *p, const uint8_t cert[static SHA256_LEN],
                                     const char *device)
@@ -61,23 +50,76 @@ static enum admission_verdict judge(const struct plugin *p, const uint8_t cert[s
     return p->admission == NULL ? ADMISSION_UNKNOWN : admission_judge(p->admission, cert, device);
 }
 
-static void log_counts(const struct plugin *p)
+static void log_stray(void *arg, const char *path)
 {
-    uint64_t released, revoked, release_sequence, revocation_sequence;
-    admission_counts(p->admission, &released, &revoked, &release_sequence, &revocation_sequence);
-    mosquitto_log_printf(
-        MOSQ_LOG_NOTICE,
-        "keymill: %llu devices admitted, %llu revoked (release list %llu, revocation list %llu)",
-        (unsigned long long)released, (unsigned long long)revoked, (unsigned long long)release_sequence,
-        (unsigned long long)revocation_sequence);
+    (void)arg;
+    mosquitto_log_printf(MOSQ_LOG_WARNING, "keymill: '%s' is ignored: no list has such a name", path);
+}
+
+/* "2 devices admitted, ...", malloc'd. */
+static char *counts_text(const struct plugin *p)
+{
+    if (p->admission == NULL)
+        return mem_str("NO DEVICE IS ADMITTED");
+    struct admission_counts n = admission_count(p->admission);
+    return mem_printf("%" PRIu64 " devices admitted; %" PRIu64 " devices and %" PRIu64
+                      " issuers revoked (release list %" PRIu64 ", revocation list %" PRIu64 ")",
+                      n.released, n.revoked, n.issuers, n.release_sequence, n.revocation_sequence);
+}
+
+static void log_failure(const struct err *failure, const char *what_follows)
+{
+    char text[ERR_TEXT_MAX + ERR_KEY_MAX + 4];
+    if (failure->rc == RC_OK)
+        return;
+    err_format(failure, text);
+    mosquitto_log_printf(MOSQ_LOG_ERR, "keymill: %s", text);
+    mosquitto_log_printf(MOSQ_LOG_ERR, "keymill: %s", what_follows);
+}
+
+/* Logs how things stand, when that has changed. failure: of the last reading. */
+static void report(struct plugin *p, const struct err *failure)
+{
+    struct err doubt = ERR_INIT;
+    if (p->admission != NULL)
+        doubt = *admission_doubt(p->admission);
+    char *counts = counts_text(p);
+    char *now = mem_printf("%s\n%s\n%s", counts, failure->text, doubt.text);
+    if (p->reported != NULL && strcmp(now, p->reported) == 0) {
+        free(now);
+        free(counts);
+        return;
+    }
+    free(p->reported);
+    p->reported = now;
+    log_failure(failure, "NOBODY NEW IS ADMITTED until this is put right");
+    log_failure(&doubt,
+                "THAT RELEASE LIST AND THOSE BEHIND IT ARE NOT BELIEVED; those before it stay in force");
+    mosquitto_log_printf(p->admission == NULL ? MOSQ_LOG_ERR : MOSQ_LOG_NOTICE, "keymill: %s", counts);
+    if (p->target != NULL)
+        admission_each_stray(p->target, log_stray, NULL);
+    free(counts);
 }
 
 static enum rc load(struct plugin *p, struct err *e)
 {
-    enum rc rc = RC_OK;
-    if (p->target == NULL)
-        rc = target_read(p->target_path, &p->target, e);
+    enum rc rc =
+        p->target == NULL ? target_read(p->target_path, &p->target, e) : target_reread_crls(p->target, e);
     return rc != RC_OK ? rc : admission_load(p->target, &p->admission, e);
+}
+
+static enum rc update(struct plugin *p, struct err *e)
+{
+    struct err why = ERR_INIT;
+    if (target_reread_crls(p->target, &why) == RC_OK)
+        return admission_update(p->admission, p->target, e);
+    /* No revocation waits for that: the CRLs from before judge it. */
+    enum rc rc = admission_update_revocations(p->admission, p->target, e);
+    if (rc == RC_OK) {
+        *e = why;
+        rc = why.rc;
+    }
+    return rc;
 }
 
 /* What a revocation leaves behind. Kicking calls us back, so the ids are gathered first. */
@@ -114,19 +156,13 @@ static void kick_outdated(struct plugin *p)
 static void refresh(struct plugin *p)
 {
     struct err e = ERR_INIT;
-    enum rc rc = RC_OK;
-    if (p->admission == NULL)
-        rc = load(p, &e);
-    else if (admission_stale(p->admission, p->target))
-        rc = admission_update(p->admission, p->target, &e);
-    else
+    if (p->admission != NULL && !p->failed && !admission_stale(p->admission, p->target))
         return;
-    if (rc != RC_OK) {
-        complain(p, &e);
-    } else {
-        p->complaint[0] = '\0';
-        log_counts(p);
-    }
+    enum rc rc = p->admission == NULL ? load(p, &e) : update(p, &e);
+    p->failed = rc != RC_OK;
+    if (rc == RC_OK)
+        err_clear(&e);
+    report(p, &e);
     kick_outdated(p);
 }
 
@@ -171,11 +207,12 @@ static const char *verdict_text(const struct plugin *p, enum admission_verdict v
     return v == ADMISSION_REVOKED ? "revoked" : "not on a release list with this name";
 }
 
-/* A client id belongs to the device that uses it: the broker would end the other's session for a newcomer. */
-static bool is_foreign(const struct plugin *p, const char *client_id, const char *device)
+/* A device's client id is its device id, or that, "/" and anything: the broker ends the session of whoever
+ * has the client id of a newcomer. No device id has a "/" in it, so none is the beginning of another's. */
+static bool client_id_is_own(const char *client_id, const char *device)
 {
-    const struct session *other = sessions_live(&p->sessions, client_id);
-    return other != NULL && strcmp(other->device, device) != 0;
+    size_t n = strlen(device);
+    return strncmp(client_id, device, n) == 0 && (client_id[n] == '\0' || client_id[n] == '/');
 }
 
 static int admit(struct plugin *p, struct mosquitto *client, const struct cert *c)
@@ -188,8 +225,8 @@ static int admit(struct plugin *p, struct mosquitto *client, const struct cert *
     enum admission_verdict v = judge(p, c->sha256, c->cn);
     if (v != ADMISSION_ADMITTED)
         return refuse(client_id, c, verdict_text(p, v));
-    if (is_foreign(p, client_id, c->cn))
-        return refuse(client_id, c, "the client id is in use by another device");
+    if (!client_id_is_own(client_id, c->cn))
+        return refuse(client_id, c, "its client id is neither its device id nor that, '/' and more");
     if (mosquitto_set_username(client, c->cn) != MOSQ_ERR_SUCCESS)
         return refuse(client_id, c, "the broker does not take its name");
     sessions_add(&p->sessions, client, client_id, c->cn, c->sha256);
@@ -225,18 +262,37 @@ static bool topic_is_own(const char *topic, const char *device)
     return strncmp(topic, device, n) == 0 && topic[n] == '/' && topic[n + 1] != '\0';
 }
 
+/*
+ * Whether a session that was found by its client is this client's. The broker uses the object of a client
+ * that is gone for another, and does not ask us about that one when its listener takes names from
+ * certificates or pre-shared keys itself. What is left of a client that is gone, its will and its queue, has
+ * no certificate any more; it has the user name that was set when it was let in.
+ */
+static bool is_session_of(const struct session *s, const struct mosquitto *client, const X509 *certificate)
+{
+    uint8_t hash[SHA256_LEN];
+    unsigned int n = 0;
+    if (certificate != NULL)
+        return X509_digest(certificate, EVP_sha256(), hash, &n) == 1 && n == SHA256_LEN &&
+               memcmp(hash, s->cert, SHA256_LEN) == 0;
+    const char *name = mosquitto_client_username(client);
+    return name != NULL && strcmp(name, s->device) == 0;
+}
+
 static int on_acl(int event, void *event_data, void *userdata)
 {
     const struct mosquitto_evt_acl_check *acl = event_data;
     const struct plugin *p = userdata;
 
     (void)event;
+    X509 *certificate = mosquitto_client_certificate(acl->client);
     const struct session *s = sessions_find(&p->sessions, acl->client);
-    if (s == NULL) {
-        X509 *x = mosquitto_client_certificate(acl->client);
-        X509_free(x);
-        return x == NULL ? p->others : MOSQ_ERR_ACL_DENIED;
-    }
+    if (s != NULL && !is_session_of(s, acl->client, certificate))
+        s = NULL;
+    int to_strangers = certificate == NULL ? p->others : MOSQ_ERR_ACL_DENIED;
+    X509_free(certificate);
+    if (s == NULL)
+        return to_strangers;
     if (judge(p, s->cert, s->device) != ADMISSION_ADMITTED || !topic_is_own(acl->topic, s->device))
         return MOSQ_ERR_ACL_DENIED;
     return MOSQ_ERR_SUCCESS;
@@ -315,6 +371,7 @@ static void plugin_free(struct plugin *p)
     admission_free(p->admission);
     target_free(p->target);
     free(p->target_path);
+    free(p->reported);
     free(p);
 }
 

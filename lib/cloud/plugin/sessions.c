@@ -74,11 +74,6 @@ const struct session *sessions_find(const struct sessions *s, const void *client
     return find_client(s, client);
 }
 
-const struct session *sessions_live(const struct sessions *s, const char *client_id)
-{
-    return find_id(s, client_id);
-}
-
 void sessions_end(struct sessions *s, const void *client)
 {
     end(s, find_client(s, client));

@@ -31,10 +31,9 @@ struct sessions {
 /* A new session of client; what the table has for this object or client id is replaced. */
 void sessions_add(struct sessions *s, const void *client, const char *client_id, const char *device,
                   const uint8_t cert[static SHA256_LEN]);
-const struct session *sessions_find(const struct sessions *s,
-                                    const void *client); /* NULL when there is none */
-/* The live session with this client id, NULL when there is none. */
-const struct session *sessions_live(const struct sessions *s, const char *client_id);
+/* NULL when there is none. The object may be another client's meanwhile, who was let in elsewhere: compare
+ * the certificate. */
+const struct session *sessions_find(const struct sessions *s, const void *client);
 void sessions_end(struct sessions *s, const void *client);    /* it is not live any more */
 void sessions_forget(struct sessions *s, const void *client); /* the object is another client's now */
 /* Calls each live session. call must not change the table. */
