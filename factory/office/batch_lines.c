@@ -37,8 +37,8 @@ static void count_line(struct batch_lines *l, struct span line)
 
 /* ---- taking up what is there ---- */
 
-/* Is this line the device i, with the certificate that the CA has issued? A line that cannot be read is no.
- */
+/* Is this line the device i, with the certificate that the CA has issued? One that it signed and,
+ * interrupted, did not record is recorded now: it lay on a disk. A line that cannot be read is no. */
 static enum rc line_fits(struct batch_job *j, const struct batch_lines *l, uint64_t i, struct span line,
                          bool *ret, struct err *e)
 {
@@ -55,6 +55,8 @@ static enum rc line_fits(struct batch_job *j, const struct batch_lines *l, uint6
     if (strcmp(d.id, id) == 0) {
         rc = ca_find_id(j->ca, j->order.id, id, &issued, e);
         *ret = rc == RC_OK && issued.n > 0 && span_eq(bytes_span(&issued), bytes_span(&d.cert));
+        if (rc == RC_OK && issued.n == 0)
+            rc = ca_adopt(j->ca, j->order.id, id, bytes_span(&d.cert), ret, e);
     }
     bytes_free(&issued);
     batch_device_fini(&d);

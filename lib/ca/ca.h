@@ -138,6 +138,15 @@ NODISCARD enum rc ca_group_reserve(struct ca_run *r, struct ca_item *items, size
 NODISCARD enum rc ca_group_sign(struct ca_run *r, struct ca_item *items, size_t n, struct err *e);
 NODISCARD enum rc ca_group_commit(struct ca_run *r, struct ca_item *items, size_t n, struct err *e);
 void ca_run_end(struct ca_run *r); /* NULL is allowed */
+/*
+ * A certificate that was signed and written down elsewhere (a batch's lines) when a crash kept
+ * ca_group_commit from recording it: recorded as issued when its row is still reserved for this order, id and
+ * key and its signature is this CA's. So no certificate that exists is unknown here and cannot be revoked.
+ * *ret_adopted false (RC_OK) when there is no such row. For before ca_run_begin, which makes void what stays
+ * reserved.
+ */
+NODISCARD enum rc ca_adopt(struct ca *ca, const char *order, const char *id, struct span der,
+                           bool *ret_adopted, struct err *e);
 /* The issued certificate of a device id in an order; empty *ret when there is none. */
 NODISCARD enum rc ca_find_id(struct ca *ca, const char *order, const char *id, struct bytes *ret_der,
                              struct err *e);

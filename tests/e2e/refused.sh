@@ -104,6 +104,13 @@ cp root.pem local-ca.pem line7-manifest.pem line7-seal.pem pki/
 sed -e 's/^validity-days: .*/validity-days: 60/' -e 's/^\( *\(quantity\|count\): *\)[0-9]*/\13/' "$top/docs/examples/order.yaml" >config/order.yaml
 ok "an order" keymill-office order new --home office.home --spec config/order.yaml --out A1.order
 ok "the station accepts it" keymill-station accept --home line7 A1.order
+# Anybody can give an ECDSA signature another form; the document is the same one all the same, and its batch still fits.
+/usr/bin/python3 "$top/tests/support/twin.py" A1.order A1.twin
+ok "openssl takes the twin of the signature" openssl cms -verify -purpose any -inform DER -in A1.twin -CAfile root.pem -out /dev/null
+ok "the twin is the same order" keymill-station accept --home line7 A1.twin --json
+has "$T/out" '"new":false'
+ok "a batch by the twin" keymill-office batch make --home office.home --ca local.home --order A1.twin --out A1.batch
+ok "fits the order that was accepted" keymill-station accept --home line7 A1.batch
 
 # --- a lot key, opened by openssl with a software seal key ---
 key seal

@@ -691,7 +691,7 @@ static void test_import_never_goes_back_to_an_older_crl(void **state)
         crl_free(make_crl("root", name, false));
         free(name);
     }
-    must(import_chain("2.crl 1.crl", &crls)); /* the highest of them counts */
+    must(import_chain("1.crl 2.crl", &crls)); /* the highest of them counts */
     assert_true(crls);
     assert_true(held_crl("online") == 2);
     must(import_chain("", &crls));
@@ -703,6 +703,58 @@ static void test_import_never_goes_back_to_an_older_crl(void **state)
     must(import_chain("3.crl 2.crl", &crls));
     assert_true(crls);
     assert_true(held_crl("online") == 3);
+}
+
+/* Two CAs of somebody else's above ours, each with a CRL: 1.crl and 2.crl of "top", a.crl and b.crl of "mid".
+ */
+static const char two_above[] =
+    "cat >x.cnf <<'END'\n"
+    "[ca]\ndefault_ca=d\n[d]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\ndefault_crl_days=30\n"
+    "[crl]\nauthorityKeyIdentifier=keyid\n"
+    "[top]\nbasicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n"
+    "subjectKeyIdentifier=hash\n"
+    "[mid]\nbasicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n"
+    "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    "[sub]\nbasicConstraints=critical,CA:true,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\n"
+    "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    "[req]\ndistinguished_name=dn\n[dn]\nEND\n"
+    "set -e; touch index; echo 01 >number\n"
+    "for ca in top mid; do openssl ecparam -name prime256v1 -genkey -noout -out $ca.key; done\n"
+    "openssl req -config x.cnf -x509 -new -key top.key -subj /CN=top -days 90 -extensions top -out top.pem\n"
+    "openssl req -config x.cnf -new -key mid.key -subj /CN=mid -out mid.csr\n"
+    "openssl x509 -req -in mid.csr -CA top.pem -CAkey top.key -days 80 -extfile x.cnf -extensions mid -out mid.pem\n"
+    "crl() { openssl ca -config x.cnf -gencrl -crlexts crl -keyfile $1.key -cert $1.pem -out $2.crl; }\n"
+    "crl top 1; crl top 2; crl mid a; crl mid b\n";
+
+static void test_import_keeps_a_crl_of_each_ca(void **state)
+{
+    (void)state;
+    bool fresh = false, crls = false;
+    assert_int_equal(sh("%s", two_above), 0);
+    struct cert *top = NULL;
+    must(cert_read(at("top.pem"), &top, &e));
+    char *sha = hex_new((struct span){top->sha256, SHA256_LEN});
+    write_sub("online", sha, "server");
+    free(sha);
+    cert_free(top);
+    must(request("online"));
+    assert_int_equal(sh("openssl x509 -req -in online.csr -CA mid.pem -CAkey mid.key -days 70 -extfile x.cnf "
+                        "-extensions sub -out online.pem && cat mid.pem top.pem 1.crl a.crl >1a.pem && "
+                        "cat mid.pem top.pem b.crl >b.pem && cat mid.pem top.pem 2.crl a.crl >2a.pem"),
+                     0);
+    must(ca_import(at("online"), at("online.pem"), at("1a.pem"), &fresh, &crls, &e));
+    assert_true(fresh && crls);
+    must(ca_import(at("online"), at("online.pem"), at("b.pem"), &fresh, &crls, &e));
+    assert_true(!fresh && crls);
+    struct ca *ca = open_ca("online");
+    assert_int_equal(ca_chain(ca)->ncrls, 2); /* a newer one of mid does not take away top's */
+    ca_close(ca);
+    assert_int_equal(sh("for f in b 1; do openssl crl -in $f.crl; done >crls && "
+                        "sed -n '/X509 CRL/,/X509 CRL/p' online/chain.pem | cmp - crls"),
+                     0);
+    refused(ca_import(at("online"), at("online.pem"), at("2a.pem"), &fresh, &crls, &e), RC_CONFLICT,
+            "ca.crl-older");
+    assert_non_null(strstr(e.text, "'mid'"));
 }
 
 /* ---- issuing ---- */
@@ -818,18 +870,22 @@ static void test_a_key_has_one_purpose(void **state)
     /* an expired certificate does not free the key, a revoked one condemns it */
     sql("online", "UPDATE certificate SET not_after = 1000");
     refused(issue("online", &release, "x.pem", NULL), RC_CONFLICT, "ca.key-reused");
-    must(revoke_pem("online", "1.pem", "keyCompromise", NULL));
-    refused(issue("online", &office, "x.pem", NULL), RC_CONFLICT, "ca.revoked");
-    assert_non_null(strstr(e.text, serial));
-    refused(issue("online", &release, "x.pem", NULL), RC_CONFLICT, "ca.revoked");
     office.csr_path = "2.csr";
+    must(issue("online", &office, "2.pem", NULL));
+    serial_of("2.pem", serial);
+    must(revoke_pem("online", "2.pem", "keyCompromise", NULL));
     refused(issue("online", &office, "x.pem", NULL), RC_CONFLICT, "ca.revoked");
-    assert_int_equal(sql("online", "SELECT count(*) FROM certificate"), 1);
+    refused(issue("online", &release, "x.pem", NULL), RC_CONFLICT, "ca.revoked");
+    assert_non_null(strstr(e.text, serial));
+    write_csr(key, "one", "3.csr");
+    office.csr_path = "3.csr";
+    refused(issue("online", &office, "x.pem", NULL), RC_CONFLICT, "ca.revoked");
+    assert_int_equal(sql("online", "SELECT count(*) FROM certificate"), 2);
     signer_free(key);
 
     must(keys.soft->ops->find(keys.soft, "soft:online", KEY_SIGN, &key, &e));
-    write_csr(key, "Example online CA", "3.csr"); /* its own name does not help */
-    office.csr_path = "3.csr";
+    write_csr(key, "Example online CA", "4.csr"); /* its own name does not help */
+    office.csr_path = "4.csr";
     refused(issue("online", &office, "x.pem", NULL), RC_CONFLICT, "ca.key-reused");
     signer_free(key);
 }
@@ -1401,6 +1457,7 @@ int main(void)
         UNIT(test_import_wants_the_root_that_was_named),
         UNIT(test_import_again_brings_newer_crls),
         UNIT(test_import_never_goes_back_to_an_older_crl),
+        UNIT(test_import_keeps_a_crl_of_each_ca),
         UNIT(test_every_profile_is_issued),
         UNIT(test_a_device_is_named_by_its_id),
         UNIT(test_the_same_request_gives_the_same_certificate),
