@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The front door: "keymill ca init" runs keymill-ca init, from the folder that keymill itself stands in. Links nothing but libc. */
+/* The front door: "keymill ca init" runs keymill-ca init, from the folder that keymill itself stands in.
+ * Links nothing but libc. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
 #include "factory/office/internal.h"
 #include "x509/cert.h"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "factory/office/internal.h"
 
 /* Hashes are SHA-256 as 32 octets, times seconds since 1970 UTC. What leaves the office stands here, byte for

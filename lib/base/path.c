@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,8 @@ char *path_dir(const char *path)
     return mem_strn(path, n);
 }
 
-/* The running executable's path as the kernel knows it: no links left in it, so ".." can be cut off by text. */
+/* The running executable's path as the kernel knows it: no links left in it, so ".." can be cut off by text.
+ */
 static enum rc path_exe(char ret[static PATH_MAX], struct err *e)
 {
     ssize_t n = readlink("/proc/self/exe", ret, PATH_MAX);

@@ -7,8 +7,8 @@
  *
  * authority    this CA's own key: the row exists from before the key is generated, so that a key found later
  * is known to be ours chain        the issuers of its certificate, root last, and their CRLs certificate what
- * it signed. A device id is unique over all orders and a key belongs to one subject, unless the row is void
- * (never signed) crl          numbers and times of the lists it signed
+ * it signed. A device id is unique over all orders and a key belongs to one subject and profile, unless the
+ * row is void (never signed) crl          numbers and times of the lists it signed
  */
 static const char step_1[] =
     "CREATE TABLE authority ("

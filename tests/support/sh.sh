@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by the shell tests: . "$(dirname "$0")/../support/sh.sh"
 #

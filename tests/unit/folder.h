@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef UNIT_FOLDER_H
 #define UNIT_FOLDER_H
 

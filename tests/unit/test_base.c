@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib/base: errors, memory, secrets, process. The rest of it has its own test_base_*.c. */
 #undef _FORTIFY_SOURCE /* this file replaces explicit_bzero, which the fortified headers make inline */
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib/base/clock.h: every day against libc, the edges, and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>

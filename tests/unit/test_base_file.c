@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib/base/file.h: reading, publishing, creating, and what happens when the disk says no. */
 #include <setjmp.h>
 #include <stdarg.h>

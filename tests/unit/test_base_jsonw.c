@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib/base/jsonw.h, read back by a JSON reader that is not ours. */
 #include <setjmp.h>
 #include <stdarg.h>

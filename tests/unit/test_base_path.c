@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib/base: folders, paths, locks. */
 #include <setjmp.h>
 #include <stdarg.h>

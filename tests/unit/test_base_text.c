@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib/base/text.h: hex, base64, PEM, ids. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -462,6 +462,30 @@ static void test_two_stations(void **state)
     free(extra);
 }
 
+/* The last test: it takes the order key out. The CRL that does so must come in, and the release key must go
+ * on: it signs revocations. */
+static void test_order_key_revoked(void **state)
+{
+    (void)state;
+    struct ca *ca = open_ca("online");
+    struct cert *c = NULL;
+    const char *role = NULL;
+    bool is_new = false;
+    must(cert_read(at("order.pem"), &c, &e));
+    char *serial = hex_new(c->serial);
+    must(ca_revoke(ca, serial, "keyCompromise", &is_new, &e));
+    ca_close(ca);
+    make_crl("online", "online3.crl");
+    join("chain3.pem", (const char *const[]){"online.pem", "root.pem", "online3.crl", "root.crl", NULL});
+    refused(office_import(at("office"), at("order.pem"), at("chain3.pem"), &role, &is_new, &e), RC_DENIED,
+            "verify.revoked");
+    must(office_import(at("office"), at("release.pem"), at("chain3.pem"), &role, &is_new, &e));
+    struct spec late = {.id = "LATE", .prefix = "LATE-", .quantity = 1, .sequence = 900};
+    refused(try_order(&late, &is_new), RC_DENIED, "verify.revoked");
+    free(serial);
+    cert_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,7 +496,7 @@ int main(void)
         cmocka_unit_test(test_order_stations), cmocka_unit_test(test_order_ca),
         cmocka_unit_test(test_order_delivery), cmocka_unit_test(test_spec_places),
         cmocka_unit_test(test_order_out),      cmocka_unit_test(test_root),
-        cmocka_unit_test(test_two_stations),
+        cmocka_unit_test(test_two_stations),   cmocka_unit_test(test_order_key_revoked),
     };
     return cmocka_run_group_tests(tests, world_make, world_remove);
 }
