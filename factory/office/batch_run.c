@@ -143,7 +143,9 @@ static void watch(struct pool *p)
 static size_t thread_count(const struct batch_job *j, uint64_t done)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t n = cores < THREADS_MIN ? THREADS_MIN : cores > THREADS_MAX ? THREADS_MAX : (size_t)cores;
+    /* One more than cores: while a thread waits for its signatures or its turn, another verifies. */
+    long wanted = cores + 1;
+    size_t n = wanted < THREADS_MIN ? THREADS_MIN : wanted > THREADS_MAX ? THREADS_MAX : (size_t)wanted;
     uint64_t groups = (j->station->quantity - done + BATCH_GROUP - 1) / BATCH_GROUP;
     return groups < n ? (size_t)groups : n;
 }
