@@ -51,6 +51,10 @@ int main(int argc, char **argv)
         usage(stdout);
         return RC_OK;
     }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("keymill " KEYMILL_VERSION);
+        return RC_OK;
+    }
     for (size_t i = 0; i < sizeof tools / sizeof tools[0]; i++)
         if (strcmp(argv[1], tools[i].name) == 0)
             return run_tool(tools[i].name, argv + 1);
