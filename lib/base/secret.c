@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/secret.h"
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,8 +18,57 @@
 struct secret {
     uint8_t *data;
     size_t n;
-    size_t cap; /* data is mapped with cap + 1 octets */
+    size_t cap; /* one octet of data lies behind it */
 };
+
+/*
+ * Pages that were used and wiped, still locked, for the next secrets: to map, lock and unmap one for every
+ * device of a batch costs more than the device's cipher does, and stops all threads for the page tables.
+ */
+enum { PAGE = 4096, SPARE_MAX = 64 };
+static struct {
+    pthread_mutex_t lock;
+    void *page[SPARE_MAX];
+    size_t n;
+} spare = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void *spare_take(void)
+{
+    void *page = NULL;
+
+    pthread_mutex_lock(&spare.lock);
+    if (spare.n > 0)
+        page = spare.page[--spare.n];
+    pthread_mutex_unlock(&spare.lock);
+    return page;
+}
+
+static bool spare_give(void *page)
+{
+    pthread_mutex_lock(&spare.lock);
+    bool room = spare.n < SPARE_MAX;
+    if (room)
+        spare.page[spare.n++] = page;
+    pthread_mutex_unlock(&spare.lock);
+    return room;
+}
+
+/* What a secret of this capacity takes: a page, or what it needs. */
+static size_t mapped(size_t cap)
+{
+    return cap < PAGE ? PAGE : cap + 1;
+}
+
+static void *map_locked(size_t n)
+{
+    void *data = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED)
+        out_of_memory();
+    /* Both may be forbidden (RLIMIT_MEMLOCK in a container); working without beats not working. */
+    (void)mlock(data, n);
+    (void)madvise(data, n, MADV_DONTDUMP);
+    return data;
+}
 
 void wipe(void *p, size_t n)
 {
@@ -29,12 +80,9 @@ struct secret *secret_new(size_t cap)
 {
     if (cap == SIZE_MAX)
         out_of_memory();
-    void *data = mmap(NULL, cap + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED)
-        out_of_memory();
-    /* Both may be forbidden (RLIMIT_MEMLOCK in a container); working without beats not working. */
-    (void)mlock(data, cap + 1);
-    (void)madvise(data, cap + 1, MADV_DONTDUMP);
+    void *data = cap < PAGE ? spare_take() : NULL;
+    if (data == NULL)
+        data = map_locked(mapped(cap));
     struct secret *s = mem_new(sizeof(*s));
     s->data = data;
     s->cap = cap;
@@ -78,6 +126,7 @@ void secret_free(struct secret *s)
     if (!s)
         return;
     wipe(s->data, s->cap + 1);
-    munmap(s->data, s->cap + 1);
+    if (s->cap >= PAGE || !spare_give(s->data))
+        munmap(s->data, mapped(s->cap));
     free(s);
 }

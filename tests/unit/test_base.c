@@ -399,6 +399,18 @@ static void test_secret(void **state)
     secret_free(s);
     assert_int_equal(unmapped_nonzero, 0);
 
+    /* A small one's page is used again: wiped, all of it. */
+    s = secret_new(200);
+    memset(secret_data(s), 'x', 200);
+    secret_set_len(s, 200);
+    const uint8_t *page = secret_data(s);
+    secret_free(s);
+    s = secret_new(4000);
+    assert_ptr_equal(secret_data(s), page);
+    for (size_t i = 0; i <= 4000; i++)
+        assert_int_equal(secret_data(s)[i], 0);
+    secret_free(s);
+
     s = secret_from(NULL, 0);
     assert_string_equal((char *)secret_data(s), "");
     secret_free(s);
