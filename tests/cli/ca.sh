@@ -7,7 +7,11 @@ tokens root-ca online-ca local-ca local-b
 
 # A mount namespace of our own: what is mounted in it is gone with it. "run_in FILE" runs a script there.
 if [ "$(id -u)" = 0 ]; then namespace="unshare -m"; else namespace="unshare -rm"; fi
+# In a chroot the root is no mount point, and its propagation cannot be changed: then what is mounted may be seen outside, and is taken down at the end.
+$namespace true 2>/dev/null || namespace="$namespace --propagation unchanged"
 $namespace true || { echo "unshare -m is not permitted" >&2; exit 1; }
+unmount() { awk -v t="$T/" 'index($2, t) == 1 {print $2}' /proc/self/mounts | sort -r | while read -r m; do umount "$m"; done; }
+at_end=unmount
 run_in() {
     $namespace sh -eu "$1"
 }
