@@ -31,7 +31,7 @@ NODISCARD enum rc office_init(const char *home, const char *config_path, struct 
                               struct err *e);
 /* Takes a certificate for one of its keys (told apart by public key and role); chain: PEM with the CAs up to
  * the root and their CRLs. The same certificate again with a newer chain refreshes the chain; an older CRL
- * number is RC_CONFLICT office.crl-older. ret_role: "office" or "release". */
+ * number is RC_CONFLICT x509.crl-older. ret_role: "office" or "release". */
 NODISCARD enum rc office_import(const char *home, const char *cert_path, const char *chain_path,
                                 const char **ret_role, bool *ret_new, struct err *e);
 /* keys NULL: only what needs no key. */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +8,6 @@
 #include "base/text.h"
 #include "factory/office/internal.h"
 #include "x509/cert.h"
-#include "x509/crl.h"
 #include "x509/csr.h"
 
 /* Is cert for the key that this request was made for? */
@@ -49,45 +47,6 @@ static enum rc which_key(struct office *o, const char *cert_path, const struct c
         e, RC_INPUT, "office.cert",
         "'%s' is for none of this office's keys: it must be issued for order.csr or release.csr of '%s'",
         cert_path, o->home);
-}
-
-/* ---- CRLs only move forward ---- */
-
-/* No CRL of the same CA in the new chain has a lower number. That each is there at all is judged by
- * verify_role. */
-static enum rc crl_not_older(const struct crl *had, const struct cms_chain *now, struct err *e)
-{
-    char issuer_key[2 * 20 + 1] = "?";
-    enum rc rc = RC_OK;
-    for (size_t i = 0; rc == RC_OK && i < now->ncrls; i++) {
-        struct crl *c = NULL;
-        rc = crl_parse("chain", bytes_span(&now->crls[i]), &c, e);
-        if (rc == RC_OK && span_eq(c->issuer, had->issuer) && span_eq(c->aki, had->aki) &&
-            c->number < had->number) {
-            if (c->aki.n == 20)
-                hex_encode(c->aki, issuer_key);
-            rc = err_set(e, RC_CONFLICT, "office.crl-older",
-                         "the chain holds CRL number %" PRIu64
-                         " of the CA with key identifier %s, the office has "
-                         "%" PRIu64 ": a CRL is never replaced by an older one; take the CA's latest",
-                         c->number, issuer_key, had->number);
-        }
-        crl_free(c);
-    }
-    return rc;
-}
-
-static enum rc crls_not_older(const struct cms_chain *had, const struct cms_chain *now, struct err *e)
-{
-    enum rc rc = RC_OK;
-    for (size_t i = 0; rc == RC_OK && i < had->ncrls; i++) {
-        struct crl *c = NULL;
-        rc = crl_parse("chain.pem", bytes_span(&had->crls[i]), &c, e);
-        if (rc == RC_OK)
-            rc = crl_not_older(c, now, e);
-        crl_free(c);
-    }
-    return rc;
 }
 
 /* ---- judging ---- */
@@ -230,7 +189,7 @@ static enum rc import(struct office *o, const char *cert_path, const char *chain
     if (rc == RC_OK)
         rc = stored_cas(o, &had, e);
     if (rc == RC_OK)
-        rc = crls_not_older(&had, &cas, e);
+        rc = chain_refresh(chain_path, &cas, &had, e);
     if (rc == RC_OK)
         rc = keep(o, cert, *ret_key, &cas, ret_new, e);
     cms_chain_free(&cas);

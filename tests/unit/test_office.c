@@ -149,7 +149,7 @@ static void test_import(void **state)
     must(office_import(at("office"), at("release.pem"), at("chain2.pem"), &role, &is_new, &e));
     assert_true(is_new);
     refused(office_import(at("office"), at("release.pem"), at("chain.pem"), &role, &is_new, &e), RC_CONFLICT,
-            "office.crl-older");
+            "x509.crl-older");
     assert_int_equal(rename(at("chain2.pem"), at("chain.pem")), 0);
 }
 
