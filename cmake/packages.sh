@@ -8,7 +8,8 @@ build="gcc libc6-dev cmake ninja-build pkg-config libssl-dev libp11-kit-dev libs
 mosquitto-dev libmosquitto-dev"
 run="openssl softhsm2 opensc mosquitto mosquitto-clients"
 test="libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 binutils gnutls-bin python3 python3-cryptography python3-jsonschema
-python3-yaml jq valgrind shellcheck mandoc sqlite3 bsdextrautils faketime procps util-linux mount"
+python3-yaml jq valgrind shellcheck mandoc sqlite3 bsdextrautils faketime procps util-linux mount
+libnss3 libnss3-tools libtpm2-pkcs11-1 swtpm tpm2-abrmd libtss2-tcti-tabrmd0 dbus-daemon dbus-bin tpm2-tools p11-kit p11-kit-modules"
 
 want=
 for set in "$@"; do

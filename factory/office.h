@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "doc/token.h"
 #include "sign/digest.h"
 
 struct ca;
@@ -18,10 +19,12 @@ struct keystore;
  * and release sign, wrap agrees (the office's own copies of lot keys).
  */
 struct office;
-/* The pin-source of a home's configuration, or of a configuration file: what cmd needs to open a keystore.
- * malloc'd, NULL: the terminal. RC_CONFLICT office.no-home when there is none. */
-NODISCARD enum rc office_pin_source(const char *home, char **ret, struct err *e);
-NODISCARD enum rc office_config_pin_source(const char *path, char **ret, struct err *e);
+/* What the configuration of a home, or a configuration file, says about its token: what cmd needs to open a
+ * keystore. *ret_pin_source: malloc'd, NULL: the terminal. RC_CONFLICT office.no-home when there is none. */
+NODISCARD enum rc office_token(const char *home, char **ret_pin_source, struct token_settings *ret,
+                               struct err *e);
+NODISCARD enum rc office_config_token(const char *path, char **ret_pin_source, struct token_settings *ret,
+                                      struct err *e);
 /* The SHA-256 of the root's certificate in a file. RC_INPUT office.root: it is not self-signed. */
 NODISCARD enum rc office_root(const char *path, uint8_t ret[static SHA256_LEN], struct err *e);
 
@@ -52,6 +55,7 @@ NODISCARD enum rc office_order_new(struct office *o, const char *spec_path, cons
  * office.order-unknown: not this office's order; RC_DENIED office.ca-revoked. */
 struct batch_report {
     uint64_t count, made, resumed;
+    uint64_t verify_every; /* as the order says */
     int64_t elapsed_ms;
 };
 NODISCARD enum rc office_batch_make(struct office *o, struct ca *ca, const char *order_path,

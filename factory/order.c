@@ -10,7 +10,7 @@
 #include "factory/internal.h"
 
 static const char *const modes[] = {"sealed-batch", NULL};
-static const char *const verifications[] = {"every", NULL};
+static const char *const verifications[] = {"every", "sampled", NULL};
 
 static void station_write(struct jsonw *w, const struct order_station *s)
 {
@@ -42,7 +42,10 @@ static void terms_write(struct jsonw *w, const struct order *o)
     jsonw_str(w, NULL, modes[0]);
     jsonw_end(w);
     jsonw_int(w, "lot_size", (int64_t)o->lot_size);
-    jsonw_str(w, "verification", verifications[0]);
+    bool sampled = o->verify_every > 1;
+    jsonw_str(w, "verification", verifications[sampled]);
+    if (sampled)
+        jsonw_int(w, "verify_every", (int64_t)o->verify_every);
 }
 
 void order_encode(const struct order *o, struct bytes *ret)
@@ -192,15 +195,24 @@ static void read_head(struct doc_map *m, struct order *ret)
         doc_fail(m, "not_after", "order.validity", "the certificates would end before they begin");
 }
 
-/* How the work is done: one way each for now, so that a later document is refused and not half understood. */
+/* An order says what its reader cannot overlook: a tool that knows "every" alone refuses the other word. */
+static void read_verification(struct doc_map *m, struct order *ret)
+{
+    const char *verification = doc_str(m, "verification");
+    ret->verify_every = 1;
+    if (strcmp(verification, verifications[1]) == 0)
+        ret->verify_every = (uint64_t)doc_int(m, "verify_every", 2, ORDER_VERIFY_MAX);
+    else if (strcmp(verification, verifications[0]) != 0)
+        doc_fail(m, "verification", "order.verification", "this version supports exactly \"%s\" and \"%s\"",
+                 verifications[0], verifications[1]);
+}
+
+/* How the work is done: a later document is refused and not half understood. */
 static void read_terms(struct doc_map *m, struct order *ret)
 {
     if (doc_list(m, "modes") != 1 || strcmp(doc_list_str(m, "modes", 0), modes[0]) != 0)
         doc_fail(m, "modes", "order.mode", "this version supports exactly [\"%s\"]", modes[0]);
-    const char *verification = doc_str(m, "verification");
-    if (strcmp(verification, verifications[0]) != 0)
-        doc_fail(m, "verification", "order.verification", "this version supports exactly \"%s\"",
-                 verifications[0]);
+    read_verification(m, ret);
     ret->lot_size = (uint64_t)doc_int(m, "lot_size", 1, ORDER_QUANTITY_MAX);
     doc_copy(m, "endpoint", ret->endpoint, sizeof(ret->endpoint));
 }

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "sign/digest.h"
 
-enum { ORDER_STATIONS_MAX = 64, ORDER_QUANTITY_MAX = 5000000 };
+enum { ORDER_STATIONS_MAX = 64, ORDER_QUANTITY_MAX = 5000000, ORDER_VERIFY_MAX = 1000 };
 
 /* A block of device ids: prefix, then a decimal counter of fixed width: "MX1-" 6 digits first 1 ->
  * MX1-000001. */
@@ -44,6 +44,8 @@ struct order {
     int64_t not_before, not_after;     /* of the device certificates */
     int64_t window_from, window_until; /* when the station may work */
     uint64_t lot_size;
+    uint64_t
+        verify_every; /* the CA's signatures: 1: each is verified when it is made; n: one in n (ca/ca.h) */
     struct bytes trust_bundle; /* PEM, delivered to the device */
     uint8_t trust_bundle_sha256[SHA256_LEN];
     char endpoint[256];

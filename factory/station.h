@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "doc/token.h"
 #include "factory/manifest.h"
 
 struct keystore;
@@ -18,8 +19,9 @@ struct keystore;
  * and a seal key (agrees). The journal is the truth.
  */
 struct station;
-/* As office_pin_source. */
-NODISCARD enum rc station_pin_source(const char *home_or_config, char **ret, struct err *e);
+/* As office_token. */
+NODISCARD enum rc station_token(const char *home_or_config, char **ret_pin_source, struct token_settings *ret,
+                                struct err *e);
 
 /* Makes home and both keys and writes manifest.csr; repeats what a crash left undone. The seal key cannot
  * sign its own request, so seal.csr is a request with a statement of possession (RFC 9883) signed by the

@@ -26,28 +26,29 @@ NODISCARD enum rc client_open(const struct uri *u, const struct token_options *o
                               struct err *e);
 /* Reads the PIN, logs in, and starts the other workers. */
 NODISCARD enum rc client_login(struct client *c, struct err *e);
+/* RC_OK, or why its PIN, which the token never accepted, is not sent any more. */
+NODISCARD enum rc client_refused(struct client *c, struct err *e);
 void client_close(struct client *c); /* NULL is allowed */
 
 const struct proto_token *client_token(const struct client *c);
 const char *client_name(const struct client *c); /* "token 'root'", for messages */
 bool client_same(const struct client *a, const struct client *b);
+const struct quirks *client_quirks(const struct client *c);
+bool client_confined(
+    const struct client *c); /* its workers: to the files of the quirk file; after the login */
+size_t client_workers(const struct client *c);
 size_t client_sessions(
     const struct client *c); /* that a worker has: into so many requests a batch is best split */
+size_t client_recoveries(struct client *c); /* how often something had to be tried again so far */
 
-/* Runs n requests on one worker, replacing it up to three times in a row. label: the key, for messages; may
- * be NULL. replies must be empty; on failure they are too. */
+/* Runs n requests on one worker. One that dies, hangs or has lost its token is replaced, and the login made
+ * again, for as long as token_options.patience_ms without any progress; a token that never worked is given up
+ * after three more tries. label: the key, for messages; may be NULL. replies must be empty; on failure they
+ * are too. */
 NODISCARD enum rc client_run(struct client *c, const char *label, const struct request *requests,
                              struct reply *replies, size_t n, struct err *e);
 /* One request; the items that came back are appended to *ret. */
 NODISCARD enum rc client_call(struct client *c, const char *label, const struct request *rq,
                               struct bytes *ret, struct err *e);
-
-/* A worker kept over several calls, for what lives in its sessions. These calls are not repeated when it is
- * lost. */
-struct pooled;
-struct pooled *client_hold(struct client *c);
-void client_release(struct client *c, struct pooled *p);
-NODISCARD enum rc client_call_held(struct client *c, struct pooled *p, const char *label,
-                                   const struct request *rq, struct bytes *ret, struct err *e);
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/file.h"
 #include "base/secret.h"
 #include "cli/prompt.h"
 #include "hsm/proto.h"
@@ -64,7 +65,8 @@ out:
     return rc;
 }
 
-/* Ours and 0600 or less; or root's, who may lend it to our group (0640). */
+/* Ours and 0600 or less; or root's, who may lend it to our group (0640; systemd gives an unprivileged service
+ * its credentials so). */
 static enum rc pin_file_check(int fd, const char *path, struct err *e)
 {
     struct stat st;
@@ -92,6 +94,23 @@ static enum rc pin_from_file(const char *path, struct secret **ret, struct err *
     if (rc == RC_OK)
         rc = pin_from_fd(fd, path, ret, e);
     close(fd);
+    return rc;
+}
+
+static enum rc pin_from_credential(const char *source, const char *name, struct secret **ret, struct err *e)
+{
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    if (name[0] == '\0' || name[0] == '.' || strchr(name, '/'))
+        return err_set(e, RC_USAGE, "hsm.pin-source",
+                       "PIN source '%s': the name of a credential is expected after 'cred:'", source);
+    if (!folder || folder[0] != '/')
+        return err_set(
+            e, RC_TOKEN, "hsm.pin-file",
+            "PIN source '%s': this process has no credentials; the service's unit passes them with LoadCredential= or LoadCredentialEncrypted=",
+            source);
+    char *path = path_join(folder, name);
+    enum rc rc = pin_from_file(path, ret, e);
+    free(path);
     return rc;
 }
 
@@ -138,8 +157,10 @@ enum rc pin_read(const char *source, const char *what, struct secret **ret, stru
                            "PIN source '%s': the environment variable is not set; it names a file", source);
         return pin_from_file(path, ret, e);
     }
+    if (strncmp(source, "cred:", 5) == 0)
+        return pin_from_credential(source, source + 5, ret, e);
     /* The source itself is not shown: it may be a PIN that was put in the wrong place. */
     return err_set(
         e, RC_USAGE, "hsm.pin-source",
-        "a PIN source is one of file:PATH, fd:N, env:NAME (a variable that names a file) and tty; the PIN itself is not taken");
+        "a PIN source is one of file:PATH, fd:N, env:NAME (a variable that names a file), cred:NAME (a systemd credential) and tty; the PIN itself is not taken");
 }

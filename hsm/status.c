@@ -6,7 +6,8 @@
 bool status_of_pin(enum proto_status status)
 {
     return status == PROTO_PIN_INCORRECT || status == PROTO_PIN_LOCKED || status == PROTO_PIN_FINAL_TRY ||
-           status == PROTO_PIN_UNSET || status == PROTO_PIN_EXPIRED || status == PROTO_PIN_FORM;
+           status == PROTO_PIN_UNSET || status == PROTO_PIN_EXPIRED || status == PROTO_PIN_FORM ||
+           status == PROTO_LOGIN_FAILED || status == PROTO_LOGIN_DOUBTFUL;
 }
 
 static enum rc pin_err(enum proto_status status, const struct proto_error *why, const char *token,
@@ -15,8 +16,18 @@ static enum rc pin_err(enum proto_status status, const struct proto_error *why, 
     switch (status) {
     case PROTO_PIN_INCORRECT:
         return err_set(e, RC_TOKEN, "hsm.pin-incorrect",
-                       "the PIN of %s was rejected; it was not tried again: %s; correct the PIN source first",
-                       token, why->detail);
+                       "the PIN of %s was rejected; it was not tried again%s%s; correct the PIN source first",
+                       token, why->detail[0] ? ": " : "", why->detail);
+    case PROTO_LOGIN_FAILED:
+        return err_set(
+            e, RC_TOKEN, "hsm.login-failed",
+            "the module of %s reports a wrong PIN (%s gives %s), but the token has counted none: something else fails inside the module; the PIN was not tried again",
+            token, why->function, why->ckr);
+    case PROTO_LOGIN_DOUBTFUL:
+        return err_set(
+            e, RC_TOKEN, "hsm.login-doubtful",
+            "the PIN was not tried again: an earlier login to %s ended without an answer, and the token counts a wrong try since; log in once with the vendor's tool, which resets the count",
+            token);
     case PROTO_PIN_LOCKED:
         return err_set(
             e, RC_TOKEN, "hsm.pin-locked",
@@ -115,6 +126,7 @@ enum rc status_err(enum proto_status status, const struct proto_error *why, cons
     case PROTO_BUSY:
         return err_set(e, RC_TOKEN, "hsm.start-busy", "another process takes too long to log in to %s: %s",
                        about->token, why->detail);
+    case PROTO_LOGIN_LOST:
     case PROTO_SICK:
         return err_set(e, RC_TOKEN, "hsm.token-failed", "%s fails: %s; check that it is connected and ready",
                        about->token, reason(why, buf, sizeof buf));

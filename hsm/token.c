@@ -8,6 +8,7 @@
 #include "base/secret.h"
 #include "hsm/client.h"
 #include "hsm/pin.h"
+#include "hsm/quirks.h"
 #include "hsm/status.h"
 #include "hsm/uri.h"
 #include "hsm/worker_process.h"
@@ -48,16 +49,6 @@ static enum rc ask_once(enum proto_op op, const struct proto_hello *hello, const
     return rc;
 }
 
-static void copy(char *ret, size_t n, const char *s)
-{
-    snprintf(ret, n, "%s", s ? s : "");
-}
-
-static const char *module_or_default(const char *module)
-{
-    return module ? module : getenv("KEYMILL_PKCS11_MODULE");
-}
-
 /* --- a new token */
 
 /* A new PIN from the terminal is asked for twice: nobody can look up later what was mistyped. */
@@ -92,6 +83,31 @@ static enum rc label_check(const char *label, struct err *e)
     return RC_OK;
 }
 
+/* Before any PIN is asked for: what C_InitToken does to such a token is not what we want. */
+static enum rc init_allowed(const char *module, struct err *e)
+{
+    struct proto_hello hello = {.module = ""};
+    struct bytes body = BYTES_INIT;
+    snprintf(hello.module, sizeof hello.module, "%s", module);
+    enum rc rc = ask_once(PROTO_TOKENS, &hello, NULL, 0, "token", &body, e);
+    for (size_t i = 0; rc == RC_OK && i < body.n / sizeof(struct proto_token); i++) {
+        struct proto_token t;
+        struct quirks q = {.name = NULL};
+        memcpy(&t, body.p + i * sizeof t, sizeof t);
+        if (t.initialised)
+            continue;
+        rc = quirks_find(&t, &q, e);
+        if (rc == RC_OK && q.without[CAN_INIT])
+            rc = err_set(e, RC_TOKEN, "hsm.not-supported",
+                         "tokens of module '%s' are not made through PKCS#11 (quirk file '%s'): use the "
+                         "vendor's tool",
+                         t.module, q.name);
+        quirks_free(&q);
+    }
+    bytes_free(&body);
+    return rc;
+}
+
 static enum rc init_with(const struct proto_hello *hello, const char *so_pin_source, const char *pin_source,
                          struct bytes *ret, struct err *e)
 {
@@ -115,15 +131,17 @@ static enum rc init_with(const struct proto_hello *hello, const char *so_pin_sou
 enum rc token_init(const char *module, const char *label, const char *so_pin_source, const char *pin_source,
                    char **ret_serial, struct err *e)
 {
-    struct proto_hello hello = {.die_with_thread = 0};
+    struct uri u = {.token = (char *)(uintptr_t)label, .module_path = (char *)(uintptr_t)module};
+    struct proto_hello hello;
     struct proto_token made;
     struct bytes body = BYTES_INIT;
     enum rc rc = label_check(label, e);
     if (rc != RC_OK)
         return rc;
-    copy(hello.module, sizeof hello.module, module_or_default(module));
-    copy(hello.token, sizeof hello.token, label);
-    rc = init_with(&hello, so_pin_source, pin_source, &body, e);
+    hello_from(&u, &hello); /* only read */
+    rc = init_allowed(hello.module, e);
+    if (rc == RC_OK)
+        rc = init_with(&hello, so_pin_source, pin_source, &body, e);
     if (rc == RC_OK && body.n != sizeof made)
         rc = err_set(e, RC_TOKEN, "hsm.worker-lost", "the token worker talks nonsense");
     if (rc == RC_OK) {
@@ -149,16 +167,12 @@ static int by_label(const void *a, const void *b)
 enum rc token_list(const char *uri, struct token_info **ret, size_t *ret_n, struct err *e)
 {
     struct uri u = {.token = NULL};
-    struct proto_hello hello = {.die_with_thread = 0};
+    struct proto_hello hello;
     struct bytes body = BYTES_INIT;
     enum rc rc = uri ? uri_parse(uri, &u, e) : RC_OK;
     if (rc != RC_OK)
         return rc;
-    copy(hello.module, sizeof hello.module, module_or_default(u.module_path));
-    copy(hello.token, sizeof hello.token, u.token);
-    copy(hello.manufacturer, sizeof hello.manufacturer, u.manufacturer);
-    copy(hello.model, sizeof hello.model, u.model);
-    copy(hello.serial, sizeof hello.serial, u.serial);
+    hello_from(&u, &hello);
     rc = ask_once(PROTO_TOKENS, &hello, NULL, 0, "token", &body, e);
     if (rc == RC_OK) {
         size_t n = body.n / sizeof(struct proto_token);
@@ -192,7 +206,7 @@ enum rc token_keys(struct keystore *k, const char *uri, struct key_info **ret, s
         struct key_info *list = mem_array(n + 1, sizeof *list);
         for (size_t i = 0; i < n; i++) {
             if (key_selected(&u, &keys[i]))
-                key_info_from(keys, n, i, &list[selected++]);
+                key_info_from(client_quirks(c), keys, n, i, &list[selected++]);
         }
         if (uri_names_key(&u) && selected == 0) {
             free(list);

@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -90,7 +91,8 @@ enum rc worker_start(struct worker *w, struct err *e)
     fd_close(&pair[0]);
     fd_close(&pair[1]);
     if (rc != RC_OK) {
-        worker_pin_end(w);
+        fd_close(&w->pin[0]);
+        fd_close(&w->pin[1]);
         w->pid = 0;
     }
     free(path);
@@ -113,10 +115,16 @@ static bool ended_by_itself(pid_t pid)
     }
 }
 
+void worker_hang_up(struct worker *w)
+{
+    fd_close(&w->pin[0]);
+    fd_close(&w->pin[1]);
+    fd_close(&w->sock);
+}
+
 void worker_end(struct worker *w, bool hangs)
 {
-    worker_pin_end(w);
-    fd_close(&w->sock);
+    worker_hang_up(w);
     if (w->pid <= 0)
         return;
     if (hangs || !ended_by_itself(w->pid)) {
@@ -138,12 +146,6 @@ enum rc worker_pin(struct worker *w, const struct secret *pin, struct err *e)
     return RC_OK;
 }
 
-void worker_pin_end(struct worker *w)
-{
-    fd_close(&w->pin[0]);
-    fd_close(&w->pin[1]);
-}
-
 /* --- requests */
 
 static struct iovec iov(const void *p, size_t n)
@@ -151,36 +153,93 @@ static struct iovec iov(const void *p, size_t n)
     return (struct iovec){(void *)(uintptr_t)p, n};
 }
 
-static enum outcome request_send(const struct worker *w, const struct request *rq, uint32_t id)
+/* A memory file with the items, sealed: the worker maps what cannot change or shrink under it. -1 with errno.
+ */
+static int memory_file(const uint8_t *p, size_t n)
 {
-    struct proto_header h = {
-        .version = PROTO_VERSION, .op = (uint16_t)rq->op, .id = id, .count = rq->count, .size = rq->size};
-    struct iovec parts[3] = {iov(&h, sizeof h), iov(rq->fixed.p, rq->fixed.n),
-                             iov(rq->items, (size_t)rq->count * rq->size)};
-    struct msghdr m = {.msg_iov = parts, .msg_iovlen = 3};
+    int fd = memfd_create("keymill-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    size_t done = 0;
+    while (fd >= 0 && done < n) {
+        ssize_t put = write(fd, p + done, n - done);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            break;
+        done += (size_t)put;
+    }
+    if (fd >= 0 &&
+        (done < n || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* What became of a message. NO_ROOM: the socket's buffer is full of those that the worker has yet to take. */
+enum sending { SENT, NO_ROOM, NOBODY };
+
+static enum sending message_send(const struct worker *w, const struct msghdr *m)
+{
     for (;;) {
-        /* A window of requests fits the socket's buffer, so a full one means that nobody reads. */
-        if (sendmsg(w->sock, &m, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
-            return ANSWERED;
+        if (sendmsg(w->sock, m, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+            return SENT;
         if (errno == EINTR)
             continue;
-        return errno == EAGAIN || errno == EWOULDBLOCK ? LATE : LOST;
+        return errno == EAGAIN || errno == EWOULDBLOCK ? NO_ROOM : NOBODY;
     }
 }
 
-/* One packet, or LATE after deadline_ms. */
+static enum sending large_send(const struct worker *w, const struct request *rq, struct proto_header *h)
+{
+    union {
+        struct cmsghdr align;
+        char octets[CMSG_SPACE(sizeof(int))];
+    } control = {.octets = {0}};
+    struct iovec parts[2] = {iov(h, sizeof *h), iov(rq->fixed.p, rq->fixed.n)};
+    struct msghdr m = {
+        .msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof control};
+    int fd = memory_file(rq->items, (size_t)rq->count * rq->size);
+    if (fd < 0)
+        return NOBODY;
+    h->more = 1;
+    *CMSG_FIRSTHDR(&m) =
+        (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &fd, sizeof fd);
+    enum sending s = message_send(w, &m);
+    close(fd);
+    return s;
+}
+
+static enum sending request_send(const struct worker *w, const struct request *rq, uint32_t id)
+{
+    struct proto_header h = {
+        .version = PROTO_VERSION, .op = (uint16_t)rq->op, .id = id, .count = rq->count, .size = rq->size};
+    size_t items = (size_t)rq->count * rq->size;
+    if (sizeof h + rq->fixed.n + items > PROTO_MESSAGE_MAX)
+        return large_send(w, rq, &h);
+    struct iovec parts[3] = {iov(&h, sizeof h), iov(rq->fixed.p, rq->fixed.n), iov(rq->items, items)};
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = 3};
+    return message_send(w, &m);
+}
+
+/* One packet, or LATE after deadline_ms. When requests wait for room, *ret_n is 0 as soon as there is some.
+ */
 static enum outcome packet_receive(const struct worker *w, uint8_t *buf, size_t max, size_t *ret_n,
-                                   int deadline_ms)
+                                   bool waiting, int deadline_ms)
 {
     int64_t end = clock_mono_ms() + deadline_ms;
     for (;;) {
         int64_t left = end - clock_mono_ms();
-        struct pollfd p = {.fd = w->sock, .events = POLLIN};
+        struct pollfd p = {.fd = w->sock, .events = (short)(POLLIN | (waiting ? POLLOUT : 0))};
         int ready = poll(&p, 1, left > 0 ? (int)left : 0);
         if (ready == 0)
             return LATE;
         if (ready < 0 && errno == EINTR)
             continue;
+        if (ready > 0 && p.revents == POLLOUT) {
+            *ret_n = 0;
+            return ANSWERED;
+        }
         ssize_t n = ready < 0 ? -1 : recv(w->sock, buf, max, 0);
         if (n < 0 && errno == EINTR)
             continue;
@@ -216,27 +275,27 @@ static enum outcome reply_take(struct exchange *x, const uint8_t *packet, size_t
         x->status = (enum proto_status)h.status;
         return REFUSED;
     }
-    x->progress = true;
     bytes_add(&x->replies[i].body, body, n - sizeof h);
     if (!h.more) {
-        x->replies[i].done = true;
+        x->progress = x->replies[i].done = true;
         (*in_flight)--;
     }
     return ANSWERED;
 }
 
-/* Sends from *next on as many as the window allows. */
-static enum outcome window_fill(struct worker *w, struct exchange *x, uint32_t base, size_t *next,
+/* Sends from *next on as many as the window and the socket's buffer allow. */
+static enum sending window_fill(struct worker *w, struct exchange *x, uint32_t base, size_t *next,
                                 size_t *in_flight)
 {
-    enum outcome o = ANSWERED;
-    for (; o == ANSWERED && *next < x->n && *in_flight < x->window; (*next)++) {
+    for (; *next < x->n && *in_flight < x->window; (*next)++) {
         if (x->replies[*next].done)
             continue;
-        o = request_send(w, &x->requests[*next], base + (uint32_t)*next);
+        enum sending s = request_send(w, &x->requests[*next], base + (uint32_t)*next);
+        if (s != SENT)
+            return s;
         (*in_flight)++;
     }
-    return o;
+    return SENT;
 }
 
 enum outcome worker_exchange(struct worker *w, struct exchange *x)
@@ -251,12 +310,12 @@ enum outcome worker_exchange(struct worker *w, struct exchange *x)
             bytes_wipe(&x->replies[i].body);
     }
     for (;;) {
-        enum outcome o = window_fill(w, x, base, &next, &in_flight);
-        if (o == ANSWERED && in_flight == 0)
+        enum sending s = window_fill(w, x, base, &next, &in_flight);
+        if (s == SENT && in_flight == 0)
             return ANSWERED;
-        if (o == ANSWERED)
-            o = packet_receive(w, packet, sizeof packet, &n, x->deadline_ms);
-        if (o == ANSWERED) {
+        enum outcome o =
+            s == NOBODY ? LOST : packet_receive(w, packet, sizeof packet, &n, s == NO_ROOM, x->deadline_ms);
+        if (o == ANSWERED && n > 0) {
             o = reply_take(x, packet, n, base, &in_flight);
             wipe(packet, n);
         }

@@ -18,8 +18,7 @@ struct secret;
 struct worker {
     pid_t pid;   /* 0: none */
     int sock;    /* -1: none */
-    int pin[2];  /* the PIN pipe; both ends stay here until worker_pin_end, so that writing cannot fail; -1:
-                    none */
+    int pin[2];  /* the PIN pipe; both ends stay here, so that writing cannot fail; -1: none */
     uint32_t id; /* of the next request */
 };
 #define WORKER_INIT                                                                                          \
@@ -33,14 +32,14 @@ NODISCARD enum rc worker_start(struct worker *w, struct err *e);
  * kills it when it does not do so soon, or at once when it is known to hang. No other is killed at once: a
  * SoftHSM that is killed in C_Login leaves its token file empty. */
 void worker_end(struct worker *w, bool hangs);
+/* The first half of that: closes the socket, so that several workers end at the same time. */
+void worker_hang_up(struct worker *w);
 /* Puts one PIN into the pipe. RC_SYSTEM hsm.worker-start. */
 NODISCARD enum rc worker_pin(struct worker *w, const struct secret *pin, struct err *e);
-void worker_pin_end(struct worker *w);
-
 struct request {
     enum proto_op op;
-    struct span fixed; /* the operation's struct; empty when it has none */
-    const uint8_t *items;
+    struct span fixed;    /* the operation's struct; empty when it has none */
+    const uint8_t *items; /* more than fits a message travels in a memory file */
     uint32_t count, size;
 };
 /* What came back. body: the items of all replies, end to end. */
@@ -64,7 +63,7 @@ struct exchange {
     int deadline_ms; /* without any reply */
     enum proto_status status;
     struct proto_error error;
-    bool progress; /* something was answered with success */
+    bool progress; /* a request was answered whole: what came of others is dropped and asked for again */
 };
 /* Sends what is not done and gathers the replies. */
 enum outcome worker_exchange(struct worker *w, struct exchange *x);

@@ -21,10 +21,12 @@ trap 'rm -rf "$log"' EXIT
 passed=0
 failed=0
 
-# build PRESET: configured and built, or the end.
+# build PRESET [TARGETS...]: configured and built, or the end.
 build() {
-    echo "== build: $1"
-    cmake --preset "$1" >"$log/build" 2>&1 && ninja -C "build/$1" >"$log/build" 2>&1 || { tail -n 40 "$log/build"; echo "0 passed, 1 failed"; exit 1; }
+    echo "== build: $*"
+    preset=$1
+    shift
+    cmake --preset "$preset" >"$log/build" 2>&1 && ninja -C "build/$preset" "$@" >"$log/build" 2>&1 || { tail -n 40 "$log/build"; echo "0 passed, 1 failed"; exit 1; }
     # A clean build says nothing; a warning would be an error, and this catches those that are not (linker, CMake).
     if grep -i 'warning' "$log/build"; then echo "0 passed, 1 failed"; exit 1; fi
 }
@@ -55,8 +57,10 @@ else
     build clang
     build asan
     build release
+    build tsan keymill-hsm keymill-token signloop p11shim
     suite debug '.*'
     suite asan '^(unit|cli|fuzz)\.'
+    suite tsan '^fault\.threads$'
 fi
 echo "time: $(($(date +%s) - started)) s, full: $KEYMILL_FULL"
 echo "$passed passed, $failed failed"

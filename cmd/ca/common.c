@@ -8,7 +8,10 @@
 
 static enum rc keys_open(const struct ca_config *c, struct keystore **ret, struct err *e)
 {
-    struct token_options options = {.pin_source = c->pin_source, .one_shot = true};
+    struct token_options options = {.pin_source = c->pin_source,
+                                    .one_shot = true, /* so workers and sessions are for batches */
+                                    .deadline_ms = c->token.deadline_ms,
+                                    .patience_ms = c->token.patience_ms};
     return tokens_open(&options, ret, e);
 }
 

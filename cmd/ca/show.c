@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
 #include "sign/alg.h"
 #include "verbs.h"
 
@@ -25,6 +27,17 @@ static void show_issues(const struct ca_config *c, struct out *out)
     out_list_end(out);
 }
 
+static void show_exceptions(const struct ca_config *c, struct out *out)
+{
+    out_list(out, "key_exceptions");
+    for (size_t i = 0; i < c->exceptions.n; i++) {
+        out_row(out);
+        out_str(out, "key_may_break", c->exceptions.list[i].rule);
+        out_str(out, "reason", c->exceptions.list[i].reason);
+    }
+    out_list_end(out);
+}
+
 static void show_summary(const struct ca_summary *s, struct out *out)
 {
     out_int(out, "issued", s->issued);
@@ -39,15 +52,22 @@ enum rc show_run(const struct cli_args *args, struct out *out, struct err *e)
 {
     struct ca *ca = NULL;
     struct ca_summary summary;
+    char *broken = NULL;
     enum rc rc = ca_open(cli_text(args, "home"), NULL, &ca, e);
     if (rc == RC_OK)
         rc = ca_show(ca, &summary, e);
+    if (rc == RC_OK)
+        rc = ca_key_exceptions(ca, &broken, e);
     if (rc == RC_OK) {
         show_config(ca_configuration(ca), out);
         show_certificate(ca_cert(ca), out);
         show_summary(&summary, out);
+        if (broken != NULL)
+            out_str(out, "key_exceptions_used", broken);
         show_issues(ca_configuration(ca), out);
+        show_exceptions(ca_configuration(ca), out);
     }
+    free(broken);
     ca_close(ca);
     return rc;
 }

@@ -8,17 +8,6 @@ const struct cli_option list_options[] = {
     OPTIONS_END,
 };
 
-static const char *state(const struct token_info *t)
-{
-    if (!t->initialised)
-        return "not initialised";
-    if (t->pin_locked)
-        return "PIN locked";
-    if (t->pin_final_try)
-        return "PIN: one try left";
-    return t->pin_count_low ? "PIN: wrong tries" : "ready";
-}
-
 static enum rc list_tokens(const char *uri, struct out *out, struct err *e)
 {
     struct token_info *list = NULL;
@@ -33,19 +22,12 @@ static enum rc list_tokens(const char *uri, struct out *out, struct err *e)
         out_str(out, "serial", list[i].serial);
         out_str(out, "manufacturer", list[i].manufacturer);
         out_str(out, "model", list[i].model);
-        out_str(out, "state", state(&list[i]));
+        out_str(out, "state", token_state(&list[i]));
         out_str(out, "module", list[i].module);
     }
     out_list_end(out);
     free(list);
     return RC_OK;
-}
-
-/* Whether it fits the use that it has: one that may do both fits neither. */
-static bool policy_holds(const struct key_info *k)
-{
-    struct err ignored = ERR_INIT;
-    return key_policy_check(k, k->sign == 1 ? KEY_SIGN : KEY_DERIVE, NULL, NULL, &ignored) == RC_OK;
 }
 
 static enum rc list_keys(const struct cli_args *args, const char *uri, struct out *out, struct err *e)
@@ -59,11 +41,12 @@ static enum rc list_keys(const struct cli_args *args, const char *uri, struct ou
     if (rc == RC_OK) {
         out_list(out, "keys");
         for (size_t i = 0; i < n; i++) {
+            char usage[24];
             out_row(out);
             out_str(out, "label", keys[i].label);
             out_hex(out, "id", bytes_span(&keys[i].id));
             out_str(out, "algorithm", keys[i].algorithm);
-            out_str(out, "usage", usage_text(&keys[i]));
+            out_str(out, "usage", usage_text(&keys[i], usage));
             out_str(out, "policy", policy_holds(&keys[i]) ? "ok" : "broken");
         }
         out_list_end(out);

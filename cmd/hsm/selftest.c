@@ -3,12 +3,13 @@
 
 const struct cli_option selftest_options[] = {PIN_SOURCE_OPTION, OPTIONS_END};
 
-static void row(void *arg, const char *name, bool ok, const char *detail)
+static void row(void *arg, const char *name, enum selftest_result result, const char *detail)
 {
+    static const char *const results[] = {"ok", "failed", "not supported"};
     struct out *out = arg;
     out_row(out);
     out_str(out, "step", name);
-    out_str(out, "result", ok ? "ok" : "failed");
+    out_str(out, "result", results[result]);
     out_str(out, "detail", detail);
 }
 

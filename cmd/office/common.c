@@ -6,9 +6,13 @@
 #include "factory/office.h"
 #include "hsm/token.h"
 
-enum rc office_keys(const char *pin_source, struct keystore **ret, struct err *e)
+enum rc office_keys(const char *pin_source, const struct token_settings *t, struct keystore **ret,
+                    struct err *e)
 {
-    struct token_options options = {.pin_source = pin_source, .one_shot = true};
+    struct token_options options = {.pin_source = pin_source,
+                                    .one_shot = true,
+                                    .deadline_ms = t->deadline_ms,
+                                    .patience_ms = t->patience_ms};
     return tokens_open(&options, ret, e);
 }
 
@@ -16,9 +20,10 @@ enum rc office_begin(const struct cli_args *args, struct session *ret, struct er
 {
     const char *home = cli_text(args, "home");
     char *pin_source = NULL;
-    enum rc rc = office_pin_source(home, &pin_source, e);
+    struct token_settings token;
+    enum rc rc = office_token(home, &pin_source, &token, e);
     if (rc == RC_OK)
-        rc = office_keys(pin_source, &ret->keys, e);
+        rc = office_keys(pin_source, &token, &ret->keys, e);
     if (rc == RC_OK)
         rc = office_open(home, ret->keys, &ret->office, e);
     free(pin_source);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "ca/ca.h"
 #include "factory/office.h"
 #include "factory/order.h"
 #include "factory/signed.h"
@@ -49,6 +50,7 @@ static void show_station(const struct order_station *s, struct out *out)
 
 static void show_order(const struct order *o, const struct signed_doc *d, struct out *out)
 {
+    char verified[VERIFY_TEXT];
     out_str(out, "order", o->id);
     out_int(out, "sequence", (int64_t)o->sequence);
     out_time(out, "issued", o->issued);
@@ -61,6 +63,8 @@ static void show_order(const struct order *o, const struct signed_doc *d, struct
     out_time(out, "window_from", o->window_from);
     out_time(out, "window_until", o->window_until);
     out_int(out, "lot_size", (int64_t)o->lot_size);
+    verify_text((size_t)o->verify_every, verified);
+    out_str(out, "signatures_verified", verified);
     out_str(out, "endpoint", o->endpoint);
     out_hex(out, "trust_bundle_sha256", (struct span){o->trust_bundle_sha256, SHA256_LEN});
     out_hex(out, "sha256", (struct span){d->sha256, SHA256_LEN});

@@ -17,10 +17,11 @@ enum rc init_run(const struct cli_args *args, struct out *out, struct err *e)
     const char *home = cli_text(args, "home"), *config = cli_text(args, "config");
     struct keystore *keys = NULL;
     char *pin_source = NULL;
+    struct token_settings token;
     bool is_new = false;
-    enum rc rc = office_config_pin_source(config, &pin_source, e);
+    enum rc rc = office_config_token(config, &pin_source, &token, e);
     if (rc == RC_OK)
-        rc = office_keys(pin_source, &keys, e);
+        rc = office_keys(pin_source, &token, &keys, e);
     if (rc == RC_OK)
         rc = office_init(home, config, keys, &is_new, e);
     if (rc == RC_OK) {

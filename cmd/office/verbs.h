@@ -32,8 +32,10 @@ enum rc revoke_run(const struct cli_args *args, struct out *out, struct err *e);
         NULL, CLI_TEXT, NULL, false, NULL                                                                    \
     }
 
+struct token_settings;
 /* The keystore that a configuration asks for, for a handful of operations. */
-NODISCARD enum rc office_keys(const char *pin_source, struct keystore **ret, struct err *e);
+NODISCARD enum rc office_keys(const char *pin_source, const struct token_settings *t, struct keystore **ret,
+                              struct err *e);
 /* The office of --home with its keys. Both are closed by office_end, in any state. */
 struct session {
     struct keystore *keys;

@@ -7,12 +7,15 @@
 
 enum rc station_keys(const char *home_or_config, struct keystore **ret, struct err *e)
 {
-    struct token_options options = {.one_shot = true};
+    struct token_settings token;
     char *pin_source = NULL;
-    enum rc rc = station_pin_source(home_or_config, &pin_source, e);
+    enum rc rc = station_token(home_or_config, &pin_source, &token, e);
 
     if (rc == RC_OK) {
-        options.pin_source = pin_source;
+        struct token_options options = {.pin_source = pin_source,
+                                        .one_shot = true,
+                                        .deadline_ms = token.deadline_ms,
+                                        .patience_ms = token.patience_ms};
         rc = tokens_open(&options, ret, e);
     }
     free(pin_source);

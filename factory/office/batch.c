@@ -155,6 +155,7 @@ static enum rc make_or_check(struct batch_job *j, struct batch_report *ret, stru
     bool recorded = false;
     enum rc rc = batch_record_find(j, &record, &recorded, e);
     ret->count = j->station->quantity;
+    ret->verify_every = j->order.verify_every;
     if (rc == RC_OK && !file_exists(j->out))
         rc = make(j, ret, e);
     else if (rc == RC_OK && recorded)

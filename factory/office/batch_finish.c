@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/jsonw.h"
+#include "ca/ca.h"
 #include "factory/office/batch.h"
 #include "factory/signed.h"
 
@@ -54,14 +55,17 @@ static enum rc insert(struct batch_job *j, const struct batch_record *r, int64_t
 static enum rc record(struct batch_job *j, const struct batch_record *r, int64_t now, struct err *e)
 {
     uint8_t hash[SHA256_LEN];
+    char verified[VERIFY_TEXT];
     struct bytes detail = BYTES_INIT;
     struct jsonw w;
     sha256(bytes_span(&r->json), hash);
+    verify_text((size_t)j->order.verify_every, verified);
     jsonw_init(&w, &detail);
     jsonw_object(&w, NULL);
     jsonw_str(&w, "batch", j->id);
     jsonw_int(&w, "count", (int64_t)j->station->quantity);
     jsonw_hex(&w, "sha256", (struct span){hash, SHA256_LEN});
+    jsonw_str(&w, "signatures_verified", verified);
     jsonw_end(&w);
 
     enum rc rc = store_begin(j->office->db, e);

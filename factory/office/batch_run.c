@@ -192,7 +192,7 @@ enum rc batch_run(struct batch_job *j, struct batch_lines *l, struct lot_keys *l
     p->profile = profile;
     if (rc == RC_OK)
         rc = ca_run_begin(j->ca, j->order.id, j->order.profile, j->order.not_before, j->order.not_after,
-                          &p->run, e);
+                          (size_t)j->order.verify_every, &p->run, e);
     if (rc == RC_OK)
         rc = run_threads(p, e);
     if (p->run)

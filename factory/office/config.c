@@ -101,9 +101,14 @@ static void read_config(struct doc_map *m, struct office_config *c)
         doc_fail(m, "name", "office.config", "1 to 64 of A-Z a-z 0-9 _ - are required, alphanumeric first");
     c->name = mem_str(name);
     c->pin_source = mem_str(doc_str_or(m, "pin-source", NULL));
+    doc_token(m, false, &c->token);
     c->alg = alg_by_name(doc_str(m, "algorithm"));
     if (!c->alg)
         doc_fail(m, "algorithm", "office.config", "one of %s is required", alg_names());
+    else if (c->alg->p11_derive == 0)
+        doc_fail(m, "algorithm", "office.config",
+                 "keys of type %s cannot agree, and the wrap key must: ec-p256 or ec-p384 is required",
+                 c->alg->name);
     read_subject(m, c);
     read_keys(m, c);
     doc_sha256(m, "trust", c->trust);
@@ -161,27 +166,29 @@ enum rc office_config_of(const char *home, struct office_config **ret, struct er
     return rc;
 }
 
-static void take_pin_source(struct office_config *c, char **ret)
+static void take_token(struct office_config *c, char **ret_pin_source, struct token_settings *ret)
 {
-    *ret = c->pin_source;
+    *ret = c->token;
+    *ret_pin_source = c->pin_source;
     c->pin_source = NULL;
     office_config_free(c);
 }
 
-enum rc office_pin_source(const char *home, char **ret, struct err *e)
+enum rc office_token(const char *home, char **ret_pin_source, struct token_settings *ret, struct err *e)
 {
     struct office_config *c = NULL;
     enum rc rc = office_config_of(home, &c, e);
     if (rc == RC_OK)
-        take_pin_source(c, ret);
+        take_token(c, ret_pin_source, ret);
     return rc;
 }
 
-enum rc office_config_pin_source(const char *path, char **ret, struct err *e)
+enum rc office_config_token(const char *path, char **ret_pin_source, struct token_settings *ret,
+                            struct err *e)
 {
     struct office_config *c = NULL;
     enum rc rc = config_read(path, &c, e);
     if (rc == RC_OK)
-        take_pin_source(c, ret);
+        take_token(c, ret_pin_source, ret);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "factory/office/internal.h"
+#include "sign/alg.h"
 #include "sign/signer.h"
 #include "x509/cert.h"
 
@@ -79,15 +80,31 @@ void office_close(struct office *o)
     free(o);
 }
 
+/* The key is of the configured type, and signs under the configured row. */
+static enum rc key_take(const struct office_config *c, enum office_key k, struct signer *s, struct err *e)
+{
+    if (signer_take_alg(s, c->alg))
+        return RC_OK;
+    return err_set(e, RC_CONFLICT, "office.key-changed",
+                   "key '%s' is of type %s, the configuration says %s; find out who replaced it", c->keys[k],
+                   s->alg->name, c->alg->name);
+}
+
 enum rc office_signer(struct office *o, enum office_key k, struct signer **ret, struct err *e)
 {
     if (!o->keys)
         bug("the office was opened without keys and asked to use '%s'", office_key_name(k));
     enum key_usage usage = k == OFFICE_WRAP ? KEY_DERIVE : KEY_SIGN;
     if (!o->signers[k]) {
-        enum rc rc = o->keys->ops->find(o->keys, o->config->keys[k], usage, &o->signers[k], e);
-        if (rc != RC_OK)
+        struct signer *s = NULL;
+        enum rc rc = o->keys->ops->find(o->keys, o->config->keys[k], usage, NULL, &s, e);
+        if (rc == RC_OK)
+            rc = key_take(o->config, k, s, e);
+        if (rc != RC_OK) {
+            signer_free(s);
             return rc;
+        }
+        o->signers[k] = s;
     }
     *ret = o->signers[k];
     return RC_OK;

@@ -34,6 +34,7 @@ enum role office_key_role(enum office_key k);   /* of the first two */
 struct office_config {
     char *name;
     char *pin_source; /* NULL: the terminal */
+    struct token_settings token;
     const struct alg *alg;
     char *keys[OFFICE_KEYS];             /* RFC 7512 URIs */
     struct bytes subjects[OFFICE_CERTS]; /* Name, DER */
@@ -63,7 +64,8 @@ NODISCARD enum rc office_lock(const char *home, struct lock **ret, struct err *e
  * RC_SYSTEM file.write. */
 NODISCARD enum rc office_out_check(const char *out, struct err *e);
 NODISCARD enum rc office_db_open(const char *home, struct store **ret, struct err *e);
-/* One of the keys; lives as long as o. */
+/* One of the keys; lives as long as o. RC_CONFLICT office.key-changed when it is not of the configured type.
+ */
 NODISCARD enum rc office_signer(struct office *o, enum office_key k, struct signer **ret, struct err *e);
 /* The certificate of a key with all that is above it, judged to be good for signing in its role now: what the
  * office signs will be believed. RC_CONFLICT office.no-cert before it was imported; RC_DENIED verify.*. */

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "factory/office/internal.h"
+#include "sign/alg.h"
 #include "x509/cert.h"
 #include "x509/profile.h"
 
@@ -18,6 +19,11 @@ static enum rc check_profile(const struct order *o, struct err *e)
         rc = err_set(e, RC_INPUT, "office.profile",
                      "order '%s': profile '%s' is not for devices: its subject must come from the device id",
                      o->id, o->profile);
+    else if (p->algs[0]->family != ALG_EC)
+        rc = err_set(e, RC_INPUT, "office.profile",
+                     "order '%s': profile '%s' names %s keys first, and device keys are made for ec-p256 and "
+                     "ec-p384 alone",
+                     o->id, o->profile, p->algs[0]->name);
     else if (p->max_days > 0 && o->not_after - o->not_before >= p->max_days * DAY)
         rc = err_set(e, RC_DENIED, "office.validity",
                      "order '%s': its devices would be valid for longer than the %" PRId64

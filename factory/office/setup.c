@@ -21,7 +21,7 @@ static enum key_usage usage_of(enum office_key k)
 static enum rc find_key(const struct office_config *c, struct keystore *keys, enum office_key k,
                         struct signer **ret, struct err *e)
 {
-    enum rc rc = keys->ops->find(keys, c->keys[k], usage_of(k), ret, e);
+    enum rc rc = keys->ops->find(keys, c->keys[k], usage_of(k), NULL, ret, e);
     if (rc != RC_TOKEN || strcmp(e->key, "hsm.no-key") != 0)
         return rc;
     err_clear(e);
@@ -73,11 +73,11 @@ static enum rc have_key(const struct office_config *c, struct keystore *keys, en
     struct signer *s = NULL;
     enum rc rc = find_key(c, keys, k, &s, e);
     if (rc == RC_OK && !s) {
-        rc = keys->ops->generate(keys, c->keys[k], c->alg, usage_of(k), &s, e);
+        rc = keys->ops->generate(keys, c->keys[k], c->alg, usage_of(k), NULL, &s, e);
         if (rc == RC_OK)
             *ret_new = true;
     }
-    if (rc == RC_OK && s->alg != c->alg)
+    if (rc == RC_OK && !signer_take_alg(s, c->alg))
         rc = err_set(e, RC_CONFLICT, "office.key-exists", "key '%s' is of type %s, the configuration says %s",
                      c->keys[k], s->alg->name, c->alg->name);
     if (rc == RC_OK) {

@@ -211,6 +211,7 @@ static void read_spec(struct doc_map *m, const char *folder, struct order_spec *
     s->ca_path = read_path(m, "ca", folder);
     s->trust_path = read_path(m, "trust-bundle", folder);
     o->lot_size = (uint64_t)doc_int_or(m, "lot-size", 1, ORDER_QUANTITY_MAX, LOT_SIZE_DEFAULT);
+    o->verify_every = (uint64_t)doc_int_or(m, "verify-every", 1, ORDER_VERIFY_MAX, 1);
     read_validity(m, s);
     read_window(m, s);
     read_stations(m, folder, s);

@@ -176,7 +176,7 @@ static enum rc sign_checkpoint(const struct station *s, const struct job *j, con
 {
     struct bytes json = BYTES_INIT, der = BYTES_INIT;
     struct signer *manifest = NULL;
-    enum rc rc = s->keys->ops->find(s->keys, s->config.manifest_key, KEY_SIGN, &manifest, e);
+    enum rc rc = station_key(s->keys, &s->config, s->config.manifest_key, KEY_SIGN, &manifest, e);
 
     memcpy(c->journal_before, j->journal_before, SHA256_LEN);
     journal_head(s->journal, c->journal_after, &c->journal_records);

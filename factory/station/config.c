@@ -63,10 +63,15 @@ static void read_members(struct doc_map *m, struct station_config *c)
     if (!name_valid(c->name))
         doc_fail(m, "name", "doc.value", "1 to 64 of A-Z, a-z, 0-9, _ and - are required, no _ or - first");
     c->pin_source = mem_str(doc_str_or(m, "pin-source", NULL));
+    doc_token(m, false, &c->token);
     alg = doc_str(m, "algorithm");
     c->alg = alg_by_name(alg);
     if (c->alg == NULL)
         doc_fail(m, "algorithm", "doc.value", "one of %s is required", alg_names());
+    else if (c->alg->p11_derive == 0)
+        doc_fail(m, "algorithm", "doc.value",
+                 "keys of type %s cannot agree, and the seal key must: ec-p256 or ec-p384 is required",
+                 c->alg->name);
     read_subject(m, c->name, &c->subject);
     read_keys(m, c);
     doc_sha256(m, "trust", c->trust);
@@ -122,14 +127,16 @@ static enum rc config_of(const char *home_or_config, struct station_config *ret,
     return rc;
 }
 
-enum rc station_pin_source(const char *home_or_config, char **ret, struct err *e)
+enum rc station_token(const char *home_or_config, char **ret_pin_source, struct token_settings *ret,
+                      struct err *e)
 {
     struct station_config c = {0};
     enum rc rc = config_of(home_or_config, &c, e);
 
     if (rc != RC_OK)
         return rc;
-    *ret = c.pin_source;
+    *ret = c.token;
+    *ret_pin_source = c.pin_source;
     c.pin_source = NULL;
     station_config_fini(&c);
     return RC_OK;

@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "base/text.h"
 #include "factory/station/internal.h"
+#include "sign/alg.h"
 #include "x509/csr.h"
 
 char *station_path(const char *home, const char *file)
@@ -32,14 +33,38 @@ static enum rc keep_config(const char *home, const char *config_path, struct err
     return rc;
 }
 
+static enum rc key_take(const struct station_config *c, const char *uri, struct signer *s, struct err *e)
+{
+    if (signer_take_alg(s, c->alg))
+        return RC_OK;
+    return err_set(e, RC_CONFLICT, "station.key-changed",
+                   "the token's key '%s' is of type %s, the configuration says %s; insert the right token",
+                   uri, s->alg->name, c->alg->name);
+}
+
+enum rc station_key(struct keystore *keys, const struct station_config *c, const char *uri,
+                    enum key_usage usage, struct signer **ret, struct err *e)
+{
+    struct signer *s = NULL;
+    enum rc rc = keys->ops->find(keys, uri, usage, NULL, &s, e);
+
+    if (rc == RC_OK)
+        rc = key_take(c, uri, s, e);
+    if (rc == RC_OK)
+        *ret = s;
+    else
+        signer_free(s);
+    return rc;
+}
+
 static enum rc find_or_generate(struct keystore *keys, const char *uri, const struct alg *alg,
                                 enum key_usage usage, struct signer **ret, struct err *e)
 {
-    enum rc rc = keys->ops->find(keys, uri, usage, ret, e);
+    enum rc rc = keys->ops->find(keys, uri, usage, NULL, ret, e);
 
     if (rc == RC_TOKEN && strcmp(e->key, "hsm.no-key") == 0) {
         err_clear(e);
-        rc = keys->ops->generate(keys, uri, alg, usage, ret, e);
+        rc = keys->ops->generate(keys, uri, alg, usage, NULL, ret, e);
     }
     return rc;
 }
@@ -63,11 +88,14 @@ static enum rc keep_public_key(const char *home, const char *file, const struct 
     return rc;
 }
 
-static enum rc make_key(const char *home, const char *file, struct keystore *keys, const char *uri,
-                        const struct alg *alg, enum key_usage usage, struct signer **ret, struct err *e)
+static enum rc make_key(const char *home, const char *file, struct keystore *keys,
+                        const struct station_config *c, const char *uri, enum key_usage usage,
+                        struct signer **ret, struct err *e)
 {
-    enum rc rc = find_or_generate(keys, uri, alg, usage, ret, e);
+    enum rc rc = find_or_generate(keys, uri, c->alg, usage, ret, e);
 
+    if (rc == RC_OK)
+        rc = key_take(c, uri, *ret, e);
     if (rc == RC_OK)
         rc = keep_public_key(home, file, *ret, e);
     return rc;
@@ -101,9 +129,9 @@ static enum rc init_locked(const char *home, const char *config_path, const stru
     enum rc rc = keep_config(home, config_path, e);
 
     if (rc == RC_OK)
-        rc = make_key(home, "manifest.pub", keys, c->manifest_key, c->alg, KEY_SIGN, &manifest, e);
+        rc = make_key(home, "manifest.pub", keys, c, c->manifest_key, KEY_SIGN, &manifest, e);
     if (rc == RC_OK)
-        rc = make_key(home, "seal.pub", keys, c->seal_key, c->alg, KEY_DERIVE, &seal, e);
+        rc = make_key(home, "seal.pub", keys, c, c->seal_key, KEY_DERIVE, &seal, e);
     if (rc == RC_OK)
         rc = write_manifest_request(home, c, manifest, ret_new, e);
     signer_free(manifest);

@@ -149,7 +149,7 @@ static enum rc make_seal_request(const struct import *im, struct keystore *keys,
     enum rc rc = read_public_key(im->home, "seal.pub", &spki, e);
 
     if (rc == RC_OK)
-        rc = keys->ops->find(keys, im->config.manifest_key, KEY_SIGN, &manifest, e);
+        rc = station_key(keys, &im->config, im->config.manifest_key, KEY_SIGN, &manifest, e);
     if (rc == RC_OK)
         rc = csr_make_statement(bytes_span(&spki), manifest, bytes_span(&im->cert->der), ret, e);
     signer_free(manifest);

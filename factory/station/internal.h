@@ -31,12 +31,17 @@ enum {
 /* station.yaml, schema keymill.station-config.v1. */
 struct station_config {
     char *name, *pin_source;
+    struct token_settings token;
     const struct alg *alg;
     char *manifest_key, *seal_key; /* RFC 7512 URIs */
     struct bytes subject;          /* Name, DER: the configured attributes and CN = name */
     uint8_t trust[SHA256_LEN], order_issuer[SHA256_LEN];
 };
 NODISCARD enum rc station_config_read(const char *path, struct station_config *ret, struct err *e);
+/* A key that is there, of the configured type; it signs under the configured row. RC_CONFLICT
+ * station.key-changed; the keystore's. */
+NODISCARD enum rc station_key(struct keystore *keys, const struct station_config *c, const char *uri,
+                              enum key_usage usage, struct signer **ret, struct err *e);
 void station_config_fini(struct station_config *c);
 
 /* ---- an open station (open.c) ---- */

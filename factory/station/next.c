@@ -86,7 +86,7 @@ static enum rc open_lot(const struct station *s, const struct job *j, const stru
     if (rc == RC_OK)
         rc = file_read(path, FILE_SMALL_MAX, &der, e);
     if (rc == RC_OK)
-        rc = s->keys->ops->find(s->keys, s->config.seal_key, KEY_DERIVE, &seal, e);
+        rc = station_key(s->keys, &s->config, s->config.seal_key, KEY_DERIVE, &seal, e);
     if (rc == RC_OK)
         rc = cms_open(seal, bytes_span(&s->seal->der), bytes_span(&der), &key, e);
     if (rc == RC_OK && secret_len(key) != LOT_KEY_LEN)

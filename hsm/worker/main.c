@@ -7,21 +7,31 @@
 #include "hsm/worker/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/process.h"
+#include "hsm/worker/confine.h"
 
-enum { TOKENS_MAX = 64, ORPHAN_GRACE_S = 10 };
+enum {
+    TOKENS_MAX = 64,
+    ORPHAN_GRACE_S = 10,
+    MECHANISMS_MAX = 512,
+    REPLY_AFTER_MS = 250, /* what a slow token has signed is sent on, so that the tool sees it at work */
+};
 
-static struct token the_token = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+static struct token the_token = {.mutex = PTHREAD_MUTEX_INITIALIZER, .objects = PTHREAD_MUTEX_INITIALIZER};
 static pthread_t threads[PROTO_SESSIONS_MAX];
 static size_t nthreads;
 
@@ -32,6 +42,7 @@ struct exchange {
         uint8_t octets[PROTO_MESSAGE_MAX];
     } in, out;
     size_t in_len;
+    struct span large; /* items that came in a memory file, mapped */
     struct lane lane;
 };
 
@@ -70,15 +81,21 @@ static uint8_t *reply_body(struct exchange *x)
     return x->out.octets + sizeof(struct proto_header);
 }
 
-/* The fixed part of the request, whose items (if any) follow it; checks that the message is as long as its
- * header says. */
+/* The fixed part of the request, whose items (if any) follow it or came in a memory file; checks that the
+ * message is as long as its header says. */
 static const void *fixed_part(const struct exchange *x, size_t n)
 {
     const struct proto_header *h = &x->in.header;
-    if (h->size > PROTO_MESSAGE_MAX || h->count > PROTO_MESSAGE_MAX ||
-        x->in_len != sizeof *h + n + (size_t)h->count * h->size)
+    uint64_t items = (uint64_t)h->count * h->size;
+    uint64_t beside = h->more ? x->large.n : x->in_len - sizeof *h - n;
+    if (x->in_len < sizeof *h + n || beside != items || (h->more && x->in_len != sizeof *h + n))
         broken("a request does not have the length of its operation");
     return x->in.octets + sizeof *h;
+}
+
+static const uint8_t *items_of(const struct exchange *x, const uint8_t *fixed, size_t n)
+{
+    return x->in.header.more ? x->large.p : fixed + n;
 }
 
 /* One PIN from the pipe. */
@@ -101,8 +118,6 @@ static enum proto_status do_hello(struct exchange *x, struct fault *f)
     struct proto_hello want;
     struct proto_token found;
     memcpy(&want, fixed_part(x, sizeof want), sizeof want);
-    if (want.die_with_thread)
-        prctl(PR_SET_PDEATHSIG, SIGUSR1);
     enum proto_status st = token_find(&want, &the_token, &found, f);
     if (st == PROTO_OK) {
         memcpy(reply_body(x), &found, sizeof found);
@@ -155,17 +170,36 @@ static void threads_start(uint32_t sessions)
     }
 }
 
+static bool confine_done, confined;
+/* Stays true when the login is lost: requests that were on their way then fail like those before them. */
+static atomic_bool served;
+
+/* Before the first PIN comes here, and before there are other threads. */
+static enum proto_status confine_once(const struct proto_login *rq, struct fault *f)
+{
+    char folder[LOCK_FOLDER_MAX];
+    enum proto_status st = lock_folder(folder, f);
+    if (st == PROTO_OK)
+        st = confine(rq, the_token.slot.module, folder, &confined, f);
+    confine_done = st == PROTO_OK;
+    return st;
+}
+
 static enum proto_status do_login(struct exchange *x, struct fault *f)
 {
     struct proto_login rq;
     memcpy(&rq, fixed_part(x, sizeof rq), sizeof rq);
-    enum proto_status st = token_login(&the_token, rq.pin ? pin_take() : NULL, f);
-    close(PROTO_FD_PIN);
+    enum proto_status st = confine_done ? PROTO_OK : confine_once(&rq, f);
+    if (st == PROTO_OK)
+        st = token_login(&the_token, &rq, rq.pin ? pin_take() : NULL, f);
     if (st != PROTO_OK)
         return st;
-    threads_start(rq.sessions);
-    *reply_body(x) = the_token.confirms;
-    reply_send(x, PROTO_OK, 1, 1, false);
+    served = true;
+    if (nthreads == 0)
+        threads_start(rq.sessions);
+    struct proto_logged_in how = {.confirms = the_token.confirms, .confined = confined};
+    memcpy(reply_body(x), &how, sizeof how);
+    reply_send(x, PROTO_OK, 1, sizeof how, false);
     return PROTO_OK;
 }
 
@@ -193,18 +227,71 @@ static enum proto_status do_generate(struct exchange *x, struct fault *f)
     return st;
 }
 
+/* Signatures are sent on when there is no room for another, or when it has taken long. */
 static enum proto_status do_sign(struct exchange *x, struct fault *f)
 {
     const struct proto_header *h = &x->in.header;
     struct proto_use rq;
     const uint8_t *fixed = fixed_part(x, sizeof rq);
     memcpy(&rq, fixed, sizeof rq);
-    if (h->count > PROTO_BATCH_MAX || h->size > PROTO_SIGNATURE_MAX || rq.result > PROTO_SIGNATURE_MAX)
+    const uint8_t *items = items_of(x, fixed, sizeof rq);
+    if (h->count > PROTO_BATCH_MAX || rq.result == 0 || rq.result > PROTO_SIGNATURE_MAX)
         broken("a batch that is too large");
-    enum proto_status st = key_sign(&x->lane, &rq, fixed + sizeof rq, h->count, h->size, reply_body(x), f);
+    size_t room = (PROTO_MESSAGE_MAX - sizeof *h) / rq.result, filled = 0;
+    int64_t since = clock_mono_ms();
+    for (size_t i = 0; i < h->count; i++) {
+        enum proto_status st =
+            key_sign(&x->lane, &rq, items + i * h->size, h->size, reply_body(x) + filled * rq.result, f);
+        if (st != PROTO_OK)
+            return st;
+        filled++;
+        if (i + 1 < h->count && (filled == room || clock_mono_ms() - since > REPLY_AFTER_MS)) {
+            reply_send(x, PROTO_OK, filled, rq.result, true);
+            filled = 0;
+            since = clock_mono_ms();
+        }
+    }
+    reply_send(x, PROTO_OK, filled, rq.result, false);
+    return PROTO_OK;
+}
+
+static enum proto_status do_decrypt(struct exchange *x, struct fault *f)
+{
+    const struct proto_header *h = &x->in.header;
+    struct proto_use rq;
+    size_t n = 0;
+    const uint8_t *fixed = fixed_part(x, sizeof rq);
+    memcpy(&rq, fixed, sizeof rq);
+    if (h->count != 1 || rq.result > PROTO_SIGNATURE_MAX)
+        broken("a ciphertext that is too large");
+    enum proto_status st =
+        key_decrypt(&x->lane, &rq, items_of(x, fixed, sizeof rq), h->size, reply_body(x), &n, f);
     if (st == PROTO_OK)
-        reply_send(x, PROTO_OK, h->count, rq.result, false);
+        reply_send(x, PROTO_OK, n, 1, false);
     return st;
+}
+
+static enum proto_status do_destroy(struct exchange *x, struct fault *f)
+{
+    struct proto_use rq;
+    memcpy(&rq, fixed_part(x, sizeof rq), sizeof rq);
+    enum proto_status st = key_destroy(&x->lane, &rq, f);
+    if (st == PROTO_OK)
+        reply_send(x, PROTO_OK, 0, 0, false);
+    return st;
+}
+
+static enum proto_status do_mechanisms(struct exchange *x, struct fault *f)
+{
+    struct proto_mechanism list[MECHANISMS_MAX];
+    size_t n = 0;
+    fixed_part(x, 0);
+    enum proto_status st = token_mechanisms(&x->lane, list, MECHANISMS_MAX, &n, f);
+    if (st != PROTO_OK)
+        return st;
+    memcpy(reply_body(x), list, n * sizeof *list);
+    reply_send(x, PROTO_OK, n, sizeof *list, false);
+    return PROTO_OK;
 }
 
 static enum proto_status do_derive(struct exchange *x, struct fault *f)
@@ -215,7 +302,8 @@ static enum proto_status do_derive(struct exchange *x, struct fault *f)
     memcpy(&rq, fixed, sizeof rq);
     if (h->count != 1 || h->size > PROTO_KEY_POINT - 2 || rq.result > PROTO_KEY_POINT)
         broken("a point that is too large");
-    enum proto_status st = key_derive(&x->lane, &rq, fixed + sizeof rq, h->size, reply_body(x), f);
+    enum proto_status st =
+        key_derive(&x->lane, &rq, items_of(x, fixed, sizeof rq), h->size, reply_body(x), f);
     if (st == PROTO_OK)
         reply_send(x, PROTO_OK, 1, rq.result, false);
     return st;
@@ -257,10 +345,14 @@ static enum proto_status dispatch(struct exchange *x, struct fault *f)
         return do_init(x, f);
     case PROTO_LOGIN:
         return do_login(x, f);
+    case PROTO_MECHANISMS: /* wants no login */
+        if (!the_token.slot.f)
+            broken("an operation before the token is found");
+        return do_mechanisms(x, f);
     default:
         break;
     }
-    if (the_token.anchor == CK_INVALID_HANDLE)
+    if (!served)
         broken("an operation before the login");
     if ((st = lane_open(&x->lane, f)) != PROTO_OK)
         return st;
@@ -277,9 +369,66 @@ static enum proto_status dispatch(struct exchange *x, struct fault *f)
         return do_random(x, f);
     case PROTO_READ_PRIVATE:
         return do_read_private(x, f);
+    case PROTO_DECRYPT:
+        return do_decrypt(x, f);
+    case PROTO_DESTROY:
+        return do_destroy(x, f);
     default:
         broken("an operation that does not exist");
     }
+}
+
+/* The descriptor that came with a message, or -1. */
+static int descriptor_of(struct msghdr *m)
+{
+    int fd = -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd))
+            memcpy(&fd, CMSG_DATA(c), sizeof fd);
+    }
+    return fd;
+}
+
+/* Sealed by the tool, so that its length stays what it is. */
+static void large_map(struct exchange *x, int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0 || st.st_size <= 0 || st.st_size > PROTO_LARGE_MAX)
+        broken("a memory file of no good size");
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        broken("no memory for a large request");
+    x->large = (struct span){p, (size_t)st.st_size};
+    close(fd);
+}
+
+static void large_unmap(struct exchange *x)
+{
+    if (x->large.n)
+        munmap((void *)(uintptr_t)x->large.p, x->large.n);
+    x->large = (struct span){NULL, 0};
+}
+
+/* False: the tool closed its end. */
+static bool request_take(struct exchange *x)
+{
+    union {
+        struct cmsghdr align;
+        char octets[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {x->in.octets, sizeof x->in.octets};
+    struct msghdr m = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t n;
+    while ((n = recvmsg(PROTO_FD_SOCKET, &m, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
+        continue;
+    if (n <= 0)
+        return false;
+    x->in_len = (size_t)n;
+    int fd = descriptor_of(&m);
+    if (fd >= 0)
+        large_map(x, fd);
+    return true;
 }
 
 /* Answers until the tool closes its end. Several threads may wait on the one socket: each packet goes to one
@@ -288,38 +437,54 @@ static void *serve(void *arg)
 {
     struct exchange *x = arg;
     x->lane.token = &the_token;
-    for (;;) {
+    while (request_take(x)) {
         struct fault f = {.status = PROTO_OK};
-        ssize_t n = recv(PROTO_FD_SOCKET, x->in.octets, sizeof x->in.octets, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return NULL;
-        x->in_len = (size_t)n;
         if (x->in_len < sizeof x->in.header || x->in.header.version != PROTO_VERSION)
             broken("tool and worker are of different versions");
         if (dispatch(x, &f) != PROTO_OK)
             reply_fault(x, &f);
+        large_unmap(x);
     }
+    return NULL;
 }
 
-/* The tool is dead: the closed socket ends us after the call into the module that is under way. Ending us at
- * once could cost the token: SoftHSM's C_Login empties its token file and writes it anew. A module that hangs
- * gets SIGALRM. */
-static void tool_died(int sig)
+/*
+ * When the tool is dead, or has given us up, the closed socket ends us after the call into the module that is
+ * under way. Ending us at once could cost the token: SoftHSM's C_Login empties its token file and writes it
+ * anew. A module that hangs, perhaps with the start lock, gets SIGALRM.
+ */
+static void pin_pipe_moved(int sig)
 {
+    struct pollfd p = {.fd = PROTO_FD_PIN};
+    int before = errno;
     (void)sig;
-    alarm(ORPHAN_GRACE_S);
+    if (poll(&p, 1, 0) > 0 && (p.revents & POLLHUP))
+        alarm(ORPHAN_GRACE_S);
+    errno = before;
 }
 
-/* The tool decides when we end, not a ^C that the terminal sends to everybody. */
+/* The tool decides when we end, not a ^C that the terminal sends to everybody. The thread that started us may
+ * have blocked all signals, which we inherit. */
 static void signals_set(void)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
-    struct sigaction death = {.sa_handler = tool_died, .sa_flags = SA_RESTART};
+    struct sigaction moved = {.sa_handler = pin_pipe_moved, .sa_flags = SA_RESTART};
+    sigset_t none;
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN);
-    sigaction(SIGUSR1, &death, NULL);
+    signal(SIGALRM, SIG_DFL);
+    sigaction(SIGIO, &moved, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Nobody but the tool can write PINs: when its end is closed, however it died and whatever we are in, a
+ * signal says so. */
+static void tool_watch(void)
+{
+    if (fcntl(PROTO_FD_PIN, F_SETOWN, getpid()) != 0 || fcntl(PROTO_FD_PIN, F_SETFL, O_ASYNC) != 0)
+        broken("no signal from the PIN pipe");
+    pin_pipe_moved(0); /* it may have died already */
 }
 
 static bool started_by_a_tool(void)
@@ -338,6 +503,7 @@ int main(void)
         fprintf(stderr, "keymill-token: started by the keymill tools, not by hand\n");
         return RC_USAGE;
     }
+    tool_watch();
     serve(&main_exchange);
     /* C_Finalize crashes while a thread signs. One that hangs keeps us here, and the tool kills us. */
     while (nthreads > 0)

@@ -40,15 +40,27 @@ static bool runtime_folder(char *ret, size_t size)
     return folder_private(ret);
 }
 
+enum proto_status lock_folder(char ret[static LOCK_FOLDER_MAX], struct fault *f)
+{
+    if (runtime_folder(ret, LOCK_FOLDER_MAX))
+        return PROTO_OK;
+    return fault_set(f, PROTO_FAILED,
+                     "the folder '%s' for the start lock must be a folder of yours that nobody else may use",
+                     ret);
+}
+
 enum proto_status start_lock(const char *module, struct lock **ret, struct fault *f)
 {
-    char folder[256], name[PROTO_MODULE_MAX], path[sizeof folder + sizeof name + 16];
-    if (!runtime_folder(folder, sizeof folder))
-        return fault_set(
-            f, PROTO_FAILED,
-            "the folder '%s' for the start lock must be a folder of yours that nobody else may use", folder);
+    enum { NAME_LEN = 200 }; /* a file's name has 255 octets */
+    char folder[LOCK_FOLDER_MAX], name[NAME_LEN + 1], path[sizeof folder + sizeof name + 16];
+    enum proto_status st = lock_folder(folder, f);
+    if (st != PROTO_OK)
+        return st;
     char *real = realpath(module, NULL);
-    snprintf(name, sizeof name, "%s", real ? real : module);
+    const char *known = real ? real : module;
+    size_t n = strlen(known);
+    /* The end of a long path tells modules apart; two that share one only wait for each other. */
+    snprintf(name, sizeof name, "%s", n > NAME_LEN ? known + n - NAME_LEN : known);
     free(real);
     for (char *c = name; *c; c++) {
         if (*c == '/')
@@ -103,8 +115,10 @@ static enum proto_status visit_slots(struct slot *s, slot_visitor *visit, void *
     CK_SLOT_ID ids[SLOTS_MAX];
     CK_ULONG n = SLOTS_MAX;
     CK_RV rv = s->f->C_GetSlotList(CK_TRUE, ids, &n);
-    if (rv != CKR_OK)
-        return fault_ckr(f, rv, "C_GetSlotList");
+    if (rv != CKR_OK) {
+        fault_ckr(f, rv, "C_GetSlotList");
+        return f->status = PROTO_NO_MODULE;
+    }
     for (CK_ULONG i = 0; i < n; i++) {
         CK_TOKEN_INFO info;
         /* A reader whose card was just pulled must not hide the others. */

@@ -3,177 +3,107 @@
 
 #include <string.h>
 
-/* --- making keys */
+/* One use of a private key: what goes in, and what comes out. */
+struct use {
+    const struct proto_use *rq;
+    CK_BYTE *in;
+    CK_ULONG in_len;
+    uint8_t *out;
+    CK_ULONG out_len;
+};
 
-static enum proto_status label_unused(struct lane *l, const struct proto_ref *ref, struct fault *f)
+union params {
+    CK_RSA_PKCS_PSS_PARAMS pss;
+    CK_RSA_PKCS_OAEP_PARAMS oaep;
+};
+
+static CK_MECHANISM mechanism_of(const struct proto_use *rq, union params *p)
 {
-    static const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
-    struct proto_ref label = *ref;
-    label.id_len = 0;
-    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
-        CK_OBJECT_HANDLE found[1];
-        size_t n = 0;
-        CK_RV rv = objects_find(l, classes[i], &label, found, 1, &n);
-        if (rv != CKR_OK)
-            return fault_ckr(f, rv, "C_FindObjects");
-        if (n > 0)
-            return fault_set(f, PROTO_LABEL_USED, "%s", ref->label);
+    switch ((enum proto_param)rq->param) {
+    case PROTO_PARAM_PSS_SHA256:
+        p->pss = (CK_RSA_PKCS_PSS_PARAMS){CKM_SHA256, CKG_MGF1_SHA256, 32};
+        return (CK_MECHANISM){rq->mechanism, &p->pss, sizeof p->pss};
+    case PROTO_PARAM_OAEP_SHA1:
+        p->oaep = (CK_RSA_PKCS_OAEP_PARAMS){CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
+        return (CK_MECHANISM){rq->mechanism, &p->oaep, sizeof p->oaep};
+    case PROTO_PARAM_OAEP_SHA256:
+        p->oaep = (CK_RSA_PKCS_OAEP_PARAMS){CKM_SHA256, CKG_MGF1_SHA256, CKZ_DATA_SPECIFIED, NULL, 0};
+        return (CK_MECHANISM){rq->mechanism, &p->oaep, sizeof p->oaep};
+    case PROTO_PARAM_NONE:
+    default:
+        return (CK_MECHANISM){rq->mechanism, NULL, 0};
     }
-    return PROTO_OK;
 }
 
-/*
- * The worker before us may have died after making the key and before saying so, or between its two halves.
- * The id is random, so what bears it is ours: a whole pair is the answer, a public half alone is removed.
- * *ret is the private key, or CK_INVALID_HANDLE.
- */
-static enum proto_status earlier_try(struct lane *l, CK_SESSION_HANDLE rw, const struct proto_ref *ref,
-                                     CK_OBJECT_HANDLE *ret, struct fault *f)
+static enum proto_status sign_once(struct lane *l, void *arg, CK_RV *ret_rv, struct fault *f)
 {
-    CK_OBJECT_HANDLE private[1], public[1];
-    size_t nprivate = 0, npublic = 0;
-    CK_RV rv = objects_find(l, CKO_PRIVATE_KEY, ref, private, 1, &nprivate);
-    if (rv == CKR_OK)
-        rv = objects_find(l, CKO_PUBLIC_KEY, ref, public, 1, &npublic);
-    if (rv != CKR_OK)
-        return fault_ckr(f, rv, "C_FindObjects");
-    *ret = nprivate && npublic ? private[0] : CK_INVALID_HANDLE;
-    if (*ret != CK_INVALID_HANDLE)
-        return PROTO_OK;
-    if (nprivate && (rv = l->token->slot.f->C_DestroyObject(rw, private[0])) != CKR_OK)
-        return fault_ckr(f, rv, "C_DestroyObject");
-    if (npublic && (rv = l->token->slot.f->C_DestroyObject(rw, public[0])) != CKR_OK)
-        return fault_ckr(f, rv, "C_DestroyObject");
-    return PROTO_OK;
-}
-
-/* Everything that matters is said, since defaults differ from token to token. */
-static CK_RV pair_make(struct lane *l, CK_SESSION_HANDLE session, const struct proto_generate *rq,
-                       CK_OBJECT_HANDLE *ret)
-{
-    struct proto_generate g = *rq;
-    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-    CK_BBOOL token = g.session ? CK_FALSE : CK_TRUE, sign = g.derive ? CK_FALSE : CK_TRUE,
-             derive = g.derive ? CK_TRUE : CK_FALSE;
-    CK_OBJECT_CLASS public_class = CKO_PUBLIC_KEY, private_class = CKO_PRIVATE_KEY;
-    CK_KEY_TYPE type = g.type;
-    CK_ATTRIBUTE public[] = {
-        {CKA_CLASS, &public_class, sizeof public_class},
-        {CKA_KEY_TYPE, &type, sizeof type},
-        {CKA_EC_PARAMS, g.params, g.params_len},
-        {CKA_TOKEN, &token, sizeof token},
-        {CKA_PRIVATE, &no, sizeof no},
-        {CKA_LABEL, g.ref.label, strlen(g.ref.label)},
-        {CKA_ID, g.ref.id, g.ref.id_len},
-        {CKA_VERIFY, &sign, sizeof sign},
-        {CKA_DERIVE, &derive, sizeof derive},
-        {CKA_VERIFY_RECOVER, &no, sizeof no},
-        {CKA_ENCRYPT, &no, sizeof no},
-        {CKA_WRAP, &no, sizeof no},
-    };
-    CK_ATTRIBUTE private[] = {
-        {CKA_CLASS, &private_class, sizeof private_class},
-        {CKA_KEY_TYPE, &type, sizeof type},
-        {CKA_TOKEN, &token, sizeof token},
-        {CKA_PRIVATE, &yes, sizeof yes},
-        {CKA_SENSITIVE, &yes, sizeof yes},
-        {CKA_EXTRACTABLE, &no, sizeof no},
-        {CKA_LABEL, g.ref.label, strlen(g.ref.label)},
-        {CKA_ID, g.ref.id, g.ref.id_len},
-        {CKA_SIGN, &sign, sizeof sign},
-        {CKA_DERIVE, &derive, sizeof derive},
-        {CKA_SIGN_RECOVER, &no, sizeof no},
-        {CKA_DECRYPT, &no, sizeof no},
-        {CKA_UNWRAP, &no, sizeof no},
-        {CKA_MODIFIABLE, &no, sizeof no},
-    };
-    CK_MECHANISM m = {g.mechanism, NULL, 0};
-    CK_OBJECT_HANDLE public_handle;
-    size_t nprivate = sizeof private / sizeof private[0];
+    const struct use *u = arg;
     CK_FUNCTION_LIST *p11 = l->token->slot.f;
-    CK_RV rv = p11->C_GenerateKeyPair(session, &m, public, sizeof public / sizeof public[0], private,
-                                      nprivate, &public_handle, ret);
-    /* MODIFIABLE comes last: some tokens set it themselves and refuse to be told. */
-    if (rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT)
-        rv = p11->C_GenerateKeyPair(session, &m, public, sizeof public / sizeof public[0], private,
-                                    nprivate - 1, &public_handle, ret);
-    return rv;
-}
-
-static enum proto_status key_make(struct lane *l, CK_SESSION_HANDLE session, const struct proto_generate *rq,
-                                  struct proto_key *ret, struct fault *f)
-{
-    CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
-    enum proto_status st = earlier_try(l, session, &rq->ref, &made, f);
-    if (st == PROTO_OK && made == CK_INVALID_HANDLE) {
-        if ((st = label_unused(l, &rq->ref, f)) != PROTO_OK)
-            return st;
-        CK_RV rv = pair_make(l, session, rq, &made);
-        if (rv != CKR_OK)
-            return fault_ckr(f, rv, "C_GenerateKeyPair");
-    }
-    if (st == PROTO_OK)
-        key_describe(l, made, ret);
-    return st;
-}
-
-enum proto_status key_generate(struct lane *l, const struct proto_generate *rq, struct proto_key *ret,
-                               struct fault *f)
-{
-    CK_FUNCTION_LIST *p11 = l->token->slot.f;
-    CK_SESSION_HANDLE rw;
-    if (rq->session)
-        return key_make(l, l->session, rq, ret, f);
-    CK_RV rv = p11->C_OpenSession(l->token->slot.id, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &rw);
-    if (rv != CKR_OK)
-        return fault_ckr(f, rv, "C_OpenSession");
-    enum proto_status st = key_make(l, rw, rq, ret, f);
-    p11->C_CloseSession(rw);
-    return st;
-}
-
-/* --- using keys */
-
-static enum proto_status sign_once(struct lane *l, const struct proto_use *rq, const uint8_t *digest,
-                                   size_t n, uint8_t *ret, CK_RV *ret_rv, struct fault *f)
-{
-    CK_FUNCTION_LIST *p11 = l->token->slot.f;
-    CK_MECHANISM m = {rq->mechanism, NULL, 0};
-    CK_BYTE data[PROTO_SIGNATURE_MAX];
-    CK_ULONG len = rq->result;
+    union params params;
+    CK_MECHANISM m = mechanism_of(u->rq, &params);
+    CK_BYTE signature[2 * PROTO_SIGNATURE_MAX] = {0}; /* some modules want more room than they use */
+    CK_ULONG len = sizeof signature;
     struct handle *h = NULL;
-    *ret_rv = CKR_OK;
-    enum proto_status st = key_find(l, &rq->ref, &h, f);
+    enum proto_status st = key_find(l, &u->rq->ref, true, &h, ret_rv, f);
     if (st != PROTO_OK)
         return st;
-    memcpy(data, digest, n);
     *ret_rv = p11->C_SignInit(l->session, &m, h->object);
     if (*ret_rv != CKR_OK)
         return fault_ckr(f, *ret_rv, "C_SignInit");
     if (h->always_authenticate && (st = lane_confirm(l, f)) != PROTO_OK)
         return st;
-    *ret_rv = p11->C_Sign(l->session, data, n, ret, &len);
+    *ret_rv = p11->C_Sign(l->session, u->in, u->in_len, signature, &len);
     if (*ret_rv != CKR_OK)
         return fault_ckr(f, *ret_rv, "C_Sign");
-    if (len != rq->result)
-        return fault_set(f, PROTO_FAILED, "a signature of %lu octets instead of %u", len, rq->result);
+    if (len > u->out_len || (len < u->out_len && !u->rq->shorter))
+        return fault_set(f, PROTO_FAILED, "a signature of %lu octets instead of %lu", len, u->out_len);
+    memcpy(u->out, signature, len);
+    memset(u->out + len, 0, u->out_len - len);
     return PROTO_OK;
 }
 
-enum proto_status key_sign(struct lane *l, const struct proto_use *rq, const uint8_t *digests, size_t n,
-                           size_t digest_len, uint8_t *ret, struct fault *f)
+enum proto_status key_sign(struct lane *l, const struct proto_use *rq, const uint8_t *input, size_t n,
+                           uint8_t *ret, struct fault *f)
 {
-    for (size_t i = 0; i < n; i++) {
-        const uint8_t *digest = digests + i * digest_len;
-        uint8_t *signature = ret + i * rq->result;
-        CK_RV rv;
-        enum proto_status st = sign_once(l, rq, digest, digest_len, signature, &rv, f);
-        if (st != PROTO_OK && lane_recover(l, rv))
-            st = sign_once(l, rq, digest, digest_len, signature, &rv, f);
-        if (st != PROTO_OK)
-            return st;
-    }
+    /* Modules take what they only read as not constant. */
+    struct use u = {
+        .rq = rq, .in = (CK_BYTE *)(uintptr_t)input, .in_len = n, .out = ret, .out_len = rq->result};
+    return lane_try(l, sign_once, &u, f);
+}
+
+static enum proto_status decrypt_once(struct lane *l, void *arg, CK_RV *ret_rv, struct fault *f)
+{
+    struct use *u = arg;
+    CK_FUNCTION_LIST *p11 = l->token->slot.f;
+    union params params;
+    CK_MECHANISM m = mechanism_of(u->rq, &params);
+    struct handle *h = NULL;
+    enum proto_status st = key_find(l, &u->rq->ref, false, &h, ret_rv, f);
+    if (st != PROTO_OK)
+        return st;
+    u->out_len = u->rq->result;
+    *ret_rv = p11->C_DecryptInit(l->session, &m, h->object);
+    if (*ret_rv != CKR_OK)
+        return fault_ckr(f, *ret_rv, "C_DecryptInit");
+    if (h->always_authenticate && (st = lane_confirm(l, f)) != PROTO_OK)
+        return st;
+    *ret_rv = p11->C_Decrypt(l->session, u->in, u->in_len, u->out, &u->out_len);
+    if (*ret_rv != CKR_OK)
+        return fault_ckr(f, *ret_rv, "C_Decrypt");
+    if (u->out_len > u->rq->result)
+        return fault_set(f, PROTO_FAILED, "a plaintext of %lu octets, and there is room for %u", u->out_len,
+                         u->rq->result);
     return PROTO_OK;
+}
+
+enum proto_status key_decrypt(struct lane *l, const struct proto_use *rq, const uint8_t *ciphertext, size_t n,
+                              uint8_t *ret, size_t *ret_n, struct fault *f)
+{
+    struct use u = {.rq = rq, .in = (CK_BYTE *)(uintptr_t)ciphertext, .in_len = n, .out = ret};
+    enum proto_status st = lane_try(l, decrypt_once, &u, f);
+    if (st == PROTO_OK)
+        *ret_n = u.out_len;
+    return st;
 }
 
 /* The secret is made as a session object that can be read, read, and destroyed in the same breath. */
@@ -204,43 +134,56 @@ static CK_RV derive_value(struct lane *l, CK_OBJECT_HANDLE key, const struct pro
     return rv == CKR_OK ? destroyed : rv;
 }
 
-static enum proto_status derive_once(struct lane *l, const struct proto_use *rq, const uint8_t *point,
-                                     size_t n, uint8_t *ret, CK_RV *ret_rv, struct fault *f)
+static enum proto_status derive_once(struct lane *l, void *arg, CK_RV *ret_rv, struct fault *f)
 {
-    CK_BYTE wrapped[PROTO_KEY_POINT];
+    const struct use *u = arg;
     struct handle *h = NULL;
-    *ret_rv = CKR_OK;
-    enum proto_status st = key_find(l, &rq->ref, &h, f);
+    enum proto_status st = key_find(l, &u->rq->ref, false, &h, ret_rv, f);
     if (st != PROTO_OK)
         return st;
-    memcpy(wrapped + 2, point, n);
-    *ret_rv = derive_value(l, h->object, rq, wrapped + 2, n, ret);
-    /* PKCS#11 wants the bare point; older tokens want it as a DER OCTET STRING. */
-    if ((*ret_rv == CKR_MECHANISM_PARAM_INVALID || *ret_rv == CKR_ARGUMENTS_BAD) && n < 128) {
-        wrapped[0] = 0x04;
-        wrapped[1] = (CK_BYTE)n;
-        *ret_rv = derive_value(l, h->object, rq, wrapped, n + 2, ret);
-    }
+    *ret_rv = derive_value(l, h->object, u->rq, u->in, u->in_len, u->out);
     return *ret_rv == CKR_OK ? PROTO_OK : fault_ckr(f, *ret_rv, "C_DeriveKey");
 }
 
 enum proto_status key_derive(struct lane *l, const struct proto_use *rq, const uint8_t *point, size_t n,
                              uint8_t *ret, struct fault *f)
 {
-    CK_RV rv;
-    enum proto_status st = derive_once(l, rq, point, n, ret, &rv, f);
-    if (st != PROTO_OK && lane_recover(l, rv))
-        st = derive_once(l, rq, point, n, ret, &rv, f);
-    return st;
+    struct use u = {.rq = rq, .in = (CK_BYTE *)(uintptr_t)point, .in_len = n, .out = ret};
+    return lane_try(l, derive_once, &u, f);
+}
+
+static enum proto_status random_once(struct lane *l, void *arg, CK_RV *ret_rv, struct fault *f)
+{
+    const struct use *u = arg;
+    *ret_rv = l->token->slot.f->C_GenerateRandom(l->session, u->out, u->out_len);
+    return *ret_rv == CKR_OK ? PROTO_OK : fault_ckr(f, *ret_rv, "C_GenerateRandom");
 }
 
 enum proto_status token_random(struct lane *l, uint8_t *ret, size_t n, struct fault *f)
 {
-    CK_FUNCTION_LIST *p11 = l->token->slot.f;
-    CK_RV rv = p11->C_GenerateRandom(l->session, ret, n);
-    if (rv != CKR_OK && lane_recover(l, rv))
-        rv = p11->C_GenerateRandom(l->session, ret, n);
-    return rv == CKR_OK ? PROTO_OK : fault_ckr(f, rv, "C_GenerateRandom");
+    struct use u = {.out = ret, .out_len = n};
+    return lane_try(l, random_once, &u, f);
+}
+
+enum proto_status token_mechanisms(struct lane *l, struct proto_mechanism *ret, size_t max, size_t *ret_n,
+                                   struct fault *f)
+{
+    enum { LIST_MAX = 512 };
+    const struct slot *s = &l->token->slot;
+    CK_MECHANISM_TYPE types[LIST_MAX];
+    CK_MECHANISM_INFO info;
+    CK_ULONG n = LIST_MAX;
+    CK_RV rv = s->f->C_GetMechanismList(s->id, types, &n);
+    if (rv != CKR_OK)
+        return fault_ckr(f, rv, "C_GetMechanismList");
+    *ret_n = 0;
+    for (CK_ULONG i = 0; i < n && *ret_n < max; i++) {
+        if (s->f->C_GetMechanismInfo(s->id, types[i], &info) != CKR_OK)
+            continue;
+        ret[(*ret_n)++] = (struct proto_mechanism){
+            .type = types[i], .min = info.ulMinKeySize, .max = info.ulMaxKeySize, .flags = info.flags};
+    }
+    return PROTO_OK;
 }
 
 /* Wraps the key out under an AES key made for this: a key that says it cannot be extracted must not let that
@@ -249,8 +192,8 @@ static bool wraps_out(struct lane *l, CK_OBJECT_HANDLE key)
 {
     CK_FUNCTION_LIST *p11 = l->token->slot.f;
     CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-    CK_ULONG len = 32, n = 512;
-    CK_BYTE out[512];
+    CK_BYTE out[4096]; /* a PKCS #8 of RSA-4096 */
+    CK_ULONG len = 32, n = sizeof out;
     CK_MECHANISM make = {CKM_AES_KEY_GEN, NULL, 0}, wrap = {CKM_AES_KEY_WRAP_PAD, NULL, 0};
     CK_ATTRIBUTE t[] = {
         {CKA_TOKEN, &no, sizeof no}, {CKA_WRAP, &yes, sizeof yes}, {CKA_VALUE_LEN, &len, sizeof len}};
@@ -266,13 +209,16 @@ static bool wraps_out(struct lane *l, CK_OBJECT_HANDLE key)
 enum proto_status key_read_private(struct lane *l, const struct proto_use *rq, bool *ret, struct fault *f)
 {
     struct handle *h = NULL;
-    CK_BYTE value[PROTO_KEY_POINT];
-    enum proto_status st = key_find(l, &rq->ref, &h, f);
+    CK_BYTE value[PROTO_KEY_PUBLIC];
+    CK_RV ignored;
+    enum proto_status st = key_find(l, &rq->ref, false, &h, &ignored, f);
     if (st != PROTO_OK)
         return st;
-    CK_ATTRIBUTE a = {CKA_VALUE, value, sizeof value};
-    CK_RV rv = l->token->slot.f->C_GetAttributeValue(l->session, h->object, &a, 1);
+    /* CKA_VALUE of EC keys; the private exponent of RSA keys. */
+    CK_ATTRIBUTE a = {CKA_VALUE, value, sizeof value}, d = {CKA_PRIVATE_EXPONENT, value, sizeof value};
+    CK_FUNCTION_LIST *p11 = l->token->slot.f;
+    *ret = p11->C_GetAttributeValue(l->session, h->object, &a, 1) == CKR_OK ||
+           p11->C_GetAttributeValue(l->session, h->object, &d, 1) == CKR_OK || wraps_out(l, h->object);
     wipe(value, sizeof value);
-    *ret = rv == CKR_OK || wraps_out(l, h->object);
     return PROTO_OK;
 }

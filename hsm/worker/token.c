@@ -94,15 +94,18 @@ enum proto_status tokens_list(const struct proto_hello *want, struct proto_token
 
 static CK_RV session_open(const struct token *t, CK_FLAGS more, CK_SESSION_HANDLE *ret)
 {
-    return t->slot.f->C_OpenSession(t->slot.id, CKF_SERIAL_SESSION | more, NULL, NULL, ret);
+    CK_FLAGS mode = t->rw_sessions ? CKF_RW_SESSION : 0;
+    return t->slot.f->C_OpenSession(t->slot.id, CKF_SERIAL_SESSION | mode | more, NULL, NULL, ret);
 }
 
-static enum proto_status flags_allow_login(const struct token *t, struct fault *f)
+static enum proto_status flags_allow_login(const struct token *t, bool careful, CK_FLAGS *ret,
+                                           struct fault *f)
 {
     CK_TOKEN_INFO info;
     CK_RV rv = t->slot.f->C_GetTokenInfo(t->slot.id, &info);
     if (rv != CKR_OK)
         return fault_ckr(f, rv, "C_GetTokenInfo");
+    *ret = info.flags;
     if (!(info.flags & CKF_USER_PIN_INITIALIZED))
         return fault_set(f, PROTO_PIN_UNSET, "%s", "");
     if (info.flags & CKF_USER_PIN_LOCKED)
@@ -111,6 +114,8 @@ static enum proto_status flags_allow_login(const struct token *t, struct fault *
         return fault_set(f, PROTO_PIN_FINAL_TRY, "%s", "");
     if (info.flags & CKF_USER_PIN_TO_BE_CHANGED)
         return fault_set(f, PROTO_PIN_EXPIRED, "%s", "");
+    if (careful && (info.flags & CKF_USER_PIN_COUNT_LOW))
+        return fault_set(f, PROTO_LOGIN_DOUBTFUL, "%s", "");
     return PROTO_OK;
 }
 
@@ -142,39 +147,81 @@ static void pin_forget(struct token *t)
     t->pin = NULL;
 }
 
+/* A wrong PIN moves the token's counter; trouble inside the module that it calls a wrong PIN does not. */
+static bool pin_was_counted(const struct token *t, CK_FLAGS before)
+{
+    static const CK_FLAGS signs = CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED;
+    CK_TOKEN_INFO info;
+    if (!t->counts_pins || (before & signs) || t->slot.f->C_GetTokenInfo(t->slot.id, &info) != CKR_OK)
+        return true;
+    return (info.flags & signs) != 0;
+}
+
 /* What a rejection means for us: this PIN is gone. */
-static enum proto_status login_failed(struct token *t, CK_RV rv, struct fault *f)
+static enum proto_status login_failed(struct token *t, CK_RV rv, CK_FLAGS before, struct fault *f)
 {
     enum proto_status st = fault_ckr(f, rv, "C_Login");
+    if (st == PROTO_PIN_INCORRECT && !pin_was_counted(t, before))
+        st = f->status = PROTO_LOGIN_FAILED;
     if (st == PROTO_PIN_INCORRECT)
         snprintf(f->error.detail, sizeof f->error.detail, "%s", pin_count(t));
-    if (st == PROTO_PIN_INCORRECT || st == PROTO_PIN_LOCKED || st == PROTO_PIN_FORM)
+    if (st == PROTO_PIN_INCORRECT || st == PROTO_PIN_LOCKED || st == PROTO_PIN_FORM ||
+        st == PROTO_LOGIN_FAILED)
         pin_forget(t);
     return st;
 }
 
-bool token_logged_in(const struct token *t)
+static enum login_state anchor_state(const struct token *t)
 {
     CK_SESSION_INFO info;
-    if (t->slot.f->C_GetSessionInfo(t->anchor, &info) != CKR_OK)
-        return false;
-    return !t->login_required || info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS;
+    if (t->anchor == CK_INVALID_HANDLE)
+        return LOGIN_GONE;
+    CK_RV rv = t->slot.f->C_GetSessionInfo(t->anchor, &info);
+    if (rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED)
+        return LOGIN_GONE;
+    if (rv != CKR_OK)
+        return LOGIN_SICK;
+    return !t->login_required || info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS
+               ? LOGIN_HELD
+               : LOGIN_GONE;
 }
 
-static enum proto_status anchor_login(struct token *t, struct fault *f)
+enum login_state token_login_state(struct token *t)
 {
-    CK_RV rv = session_open(t, 0, &t->anchor);
-    if (rv != CKR_OK) {
-        t->anchor = CK_INVALID_HANDLE;
-        return fault_ckr(f, rv, "C_OpenSession");
-    }
-    if (!t->login_required || token_logged_in(t))
+    pthread_mutex_lock(&t->mutex);
+    enum login_state state = anchor_state(t);
+    pthread_mutex_unlock(&t->mutex);
+    return state;
+}
+
+/* The anchor, when it lives, else a new one: then the module has dropped all sessions, and their numbers may
+ * be others' soon. Living ones are not closed here: SoftHSM crashes when a session is closed under another
+ * thread that uses it, and a crash at a login costs the token. */
+static enum proto_status anchor_open(struct token *t, struct fault *f)
+{
+    CK_SESSION_INFO info;
+    if (t->anchor != CK_INVALID_HANDLE && t->slot.f->C_GetSessionInfo(t->anchor, &info) == CKR_OK)
         return PROTO_OK;
-    enum proto_status st = flags_allow_login(t, f);
-    if (st != PROTO_OK)
+    if (t->anchor != CK_INVALID_HANDLE)
+        t->generation++;
+    CK_RV rv = session_open(t, 0, &t->anchor);
+    if (rv == CKR_OK)
+        return PROTO_OK;
+    t->anchor = CK_INVALID_HANDLE;
+    return fault_ckr(f, rv, "C_OpenSession");
+}
+
+static enum proto_status anchor_login(struct token *t, bool careful, struct fault *f)
+{
+    CK_FLAGS before = 0;
+    enum proto_status st = anchor_open(t, f);
+    if (st != PROTO_OK || anchor_state(t) == LOGIN_HELD)
         return st;
-    rv = user_login(t, t->anchor, CKU_USER);
-    return rv == CKR_OK ? PROTO_OK : login_failed(t, rv, f);
+    if ((st = flags_allow_login(t, careful, &before, f)) != PROTO_OK)
+        return st;
+    CK_RV rv = user_login(t, t->anchor, CKU_USER);
+    t->logins++;
+    return rv == CKR_OK ? PROTO_OK : login_failed(t, rv, before, f);
 }
 
 /* A token that does not take the question may have such keys. */
@@ -193,27 +240,52 @@ static bool has_confirm_keys(const struct token *t)
     return rv != CKR_OK || n > 0;
 }
 
-enum proto_status token_login(struct token *t, struct secret *pin, struct fault *f)
+enum proto_status token_login(struct token *t, const struct proto_login *rq, struct secret *pin,
+                              struct fault *f)
 {
     struct lock *lock = NULL;
+    pthread_mutex_lock(&t->mutex);
+    pin_forget(t);
     t->pin = pin;
+    t->counts_pins = rq->counts_pins;
+    if (!t->known) {
+        /* Lanes read these without the mutex, and a login in the middle of their work says the same. */
+        t->known = true;
+        t->session_copies = rq->session_copies;
+        t->rw_sessions = rq->rw_sessions;
+    }
     enum proto_status st = start_lock(t->slot.module, &lock, f);
     if (st == PROTO_OK) {
-        st = anchor_login(t, f);
+        st = anchor_login(t, rq->careful, f);
         lock_drop(lock);
     }
     t->confirms = st == PROTO_OK && t->login_required && has_confirm_keys(t);
     if (!t->confirms)
         pin_forget(t);
+    pthread_mutex_unlock(&t->mutex);
     return st;
 }
 
 /* --- lanes */
 
+/* Its session is no more, and its number may be another's. */
+static void lane_forget(struct lane *l)
+{
+    l->session = CK_INVALID_HANDLE;
+    l->nhandles = 0;
+}
+
 enum proto_status lane_open(struct lane *l, struct fault *f)
 {
+    unsigned generation = l->token->generation, logins = l->token->logins;
+    if (l->generation != generation)
+        lane_forget(l);
+    if (l->logins != logins) /* private objects went with the login, and may have other handles now */
+        l->nhandles = 0;
+    l->logins = logins;
     if (l->session != CK_INVALID_HANDLE)
         return PROTO_OK;
+    l->generation = generation;
     CK_RV rv = session_open(l->token, 0, &l->session);
     if (rv == CKR_OK)
         return PROTO_OK;
@@ -223,19 +295,43 @@ enum proto_status lane_open(struct lane *l, struct fault *f)
 
 void lane_close(struct lane *l)
 {
-    if (l->session != CK_INVALID_HANDLE)
+    if (l->session != CK_INVALID_HANDLE && l->generation == l->token->generation)
         l->token->slot.f->C_CloseSession(l->session);
-    l->session = CK_INVALID_HANDLE;
-    l->nhandles = 0;
+    lane_forget(l);
 }
 
-bool lane_recover(struct lane *l, CK_RV rv)
+/* After rv and all that was tried inside the worker: only a login, or a new worker, can help. */
+static enum proto_status lane_lost(struct lane *l, struct fault *f)
+{
+    if (f->status == PROTO_SICK && token_login_state(l->token) == LOGIN_GONE)
+        f->status = PROTO_LOGIN_LOST;
+    return f->status;
+}
+
+static bool lane_renew(struct lane *l)
 {
     struct fault ignored;
-    if (!ckr_of_session(rv) && !ckr_of_login(rv))
-        return false;
     lane_close(l);
-    return token_logged_in(l->token) && lane_open(l, &ignored) == PROTO_OK;
+    return token_login_state(l->token) == LOGIN_HELD && lane_open(l, &ignored) == PROTO_OK;
+}
+
+enum proto_status lane_try(struct lane *l, lane_op *op, void *arg, struct fault *f)
+{
+    bool same = false, renewed = false;
+    for (;;) {
+        CK_RV rv = CKR_OK;
+        enum proto_status st = op(l, arg, &rv, f);
+        enum rung rung = ckr_rung(rv);
+        if (st == PROTO_OK || rv == CKR_OK || rung == RUNG_NONE)
+            return st;
+        if (rung == RUNG_SAME && !same && !renewed) {
+            same = true;
+            continue;
+        }
+        if (renewed || !lane_renew(l))
+            return lane_lost(l, f);
+        renewed = true;
+    }
 }
 
 /* The PIN that is to be given at a use. */
@@ -254,9 +350,12 @@ enum proto_status lane_confirm(struct lane *l, struct fault *f)
     pthread_mutex_lock(&t->mutex);
     enum proto_status st = pin_is_there(t, f);
     if (st == PROTO_OK) {
-        CK_RV rv = user_login(t, l->session, CKU_CONTEXT_SPECIFIC);
-        if (rv != CKR_OK)
-            st = login_failed(t, rv, f);
+        CK_FLAGS before = 0;
+        if ((st = flags_allow_login(t, false, &before, f)) == PROTO_OK) {
+            CK_RV rv = user_login(t, l->session, CKU_CONTEXT_SPECIFIC);
+            if (rv != CKR_OK)
+                st = login_failed(t, rv, before, f);
+        }
     }
     pthread_mutex_unlock(&t->mutex);
     return st;
@@ -302,9 +401,9 @@ static enum proto_status vacancy_fill(const struct vacancy *v, const struct secr
 {
     struct token t = {.slot = v->slot};
     CK_FUNCTION_LIST *p11 = v->slot.f;
-    CK_UTF8CHAR label[32];
+    CK_UTF8CHAR label[33] = {0}; /* p11-kit's client module wants the NUL that PKCS#11 does without */
     CK_SESSION_HANDLE session;
-    memset(label, ' ', sizeof label);
+    memset(label, ' ', sizeof label - 1);
     memcpy(label, v->label, strlen(v->label)); /* at most 32: checked by the caller */
     CK_RV rv = p11->C_InitToken(v->slot.id, secret_data(so_pin), secret_len(so_pin), label);
     if (rv != CKR_OK)

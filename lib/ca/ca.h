@@ -7,15 +7,15 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "doc/token.h"
 #include "sign/digest.h"
+#include "sign/signer.h"
 #include "x509/tbs.h"
 
 struct alg;
 struct cert;
 struct cms_chain;
-struct keystore;
 struct profile;
-struct signer;
 
 /*
  * One CA in one home directory; root, online and local CA differ by configuration alone. The home (0700)
@@ -30,17 +30,19 @@ struct signer;
 
 /* Configuration, schema keymill.ca-config.v1 (docs/examples/root.yaml, online.yaml, local.yaml). A trust that
  * is still the example's placeholder is RC_INPUT doc.placeholder. */
-enum { CA_PROFILES_MAX = 16 };
+enum { CA_PROFILES_MAX = 16, CA_REASON_MAX = 200 /* octets of an exception's reason */ };
 struct ca_config {
     char *name;
     char *key;        /* RFC 7512 URI */
     char *pin_source; /* NULL: terminal */
-    const struct alg *alg;
-    char *profile;             /* the profile of its own certificate: root, online-ca, local-ca */
-    struct bytes subject;      /* Name, DER */
-    int64_t validity_days;     /* root alone: of its own certificate */
-    int64_t crl_days;          /* thisUpdate to nextUpdate */
-    uint8_t trust[SHA256_LEN]; /* subordinate: the root that import requires */
+    struct token_settings token;
+    const struct alg *alg;            /* a PSS row: an RSA key that signs with PSS */
+    struct key_exceptions exceptions; /* rules of the key policy that the key may break */
+    char *profile;                    /* the profile of its own certificate: root, online-ca, local-ca */
+    struct bytes subject;             /* Name, DER */
+    int64_t validity_days;            /* root alone: of its own certificate */
+    int64_t crl_days;                 /* thisUpdate to nextUpdate */
+    uint8_t trust[SHA256_LEN];        /* subordinate: the root that import requires */
     bool has_trust;
     char *issues[CA_PROFILES_MAX]; /* profiles it may sign; others are RC_DENIED ca.profile */
     size_t nissues;
@@ -78,8 +80,9 @@ NODISCARD enum rc ca_import(const char *home, const char *cert_path, const char 
 /*
  * An open CA. keys may be NULL for what needs no key (list, show, revoke). Holds the home's lock until
  * ca_close. A ca.yaml that was edited is used, and recorded in the audit log before anything is signed under
- * it. One thread at a time, but for ca_group_sign. RC_CONFLICT ca.no-home, ca.no-certificate, ca.key-changed,
- * lock.busy.
+ * it. Every audit row of an act that the key takes part in has a member key_exceptions when the key breaks a
+ * rule of the key policy by exception. One thread at a time, but for ca_group_sign. RC_CONFLICT ca.no-home,
+ * ca.no-certificate, ca.key-changed, lock.busy; RC_DENIED hsm.key-policy.
  */
 struct ca;
 NODISCARD enum rc ca_open(const char *home, struct keystore *keys, struct ca **ret, struct err *e);
@@ -114,10 +117,10 @@ NODISCARD enum rc ca_issue(struct ca *ca, const struct ca_issue *in, struct byte
 /*
  * The hot path, for batches: rows are reserved, then signed, then marked issued, a group at a time. Fill id,
  * name, spki; ca_group_reserve picks serials, encodes, checks ids and keys for uniqueness (RC_CONFLICT
- * ca.id-reused names the id, ca.key-reused, ca.revoked) and commits; ca_group_sign fills der with verified
- * certificates; ca_group_commit makes them issued (RC_CONFLICT ca.not-reserved). Each is all or nothing. A
- * group that was reserved and not committed (a crash) is marked void by the next ca_run_begin of that order:
- * its serials never come back, its ids may be done again.
+ * ca.id-reused names the id, ca.key-reused, ca.revoked) and commits; ca_group_sign fills der with
+ * certificates, verified as ca_run_begin was told; ca_group_commit makes them issued (RC_CONFLICT
+ * ca.not-reserved). Each is all or nothing. A group that was reserved and not committed (a crash) is marked
+ * void by the next ca_run_begin of that order: its serials never come back, its ids may be done again.
  */
 struct ca_item {
     const char *id;
@@ -128,10 +131,14 @@ struct ca_item {
     uint8_t sha256[SHA256_LEN]; /* out */
 };
 struct ca_run;
-/* order: a name (text.h). RC_INPUT ca.order; RC_DENIED ca.profile, ca.clock, ca.expired, lint.*; RC_USAGE
- * ca.kind. */
+/* order: a name (text.h). verify_every: 1: every signature is verified in software before it is used; n: one
+ * in n, and the first and the last of what the token is given at a time (at most 64), which the audit log
+ * then says. RC_INPUT ca.order; RC_DENIED ca.profile, ca.clock, ca.expired, lint.*; RC_USAGE ca.kind. */
 NODISCARD enum rc ca_run_begin(struct ca *ca, const char *order, const char *profile, int64_t not_before,
-                               int64_t not_after, struct ca_run **ret, struct err *e);
+                               int64_t not_after, size_t verify_every, struct ca_run **ret, struct err *e);
+/* "every", "1 in 7": what audit logs and reports say. */
+enum { VERIFY_TEXT = 32 };
+void verify_text(size_t verify_every, char ret[static VERIFY_TEXT]);
 NODISCARD enum rc ca_group_reserve(struct ca_run *r, struct ca_item *items, size_t n, struct err *e);
 /* Touches no database: several threads may sign different groups at once. After a failure no item has a der.
  */
@@ -183,5 +190,8 @@ struct ca_summary {
 };
 /* Verifies the audit chain on the way. RC_INPUT store.audit. */
 NODISCARD enum rc ca_show(struct ca *ca, struct ca_summary *ret, struct err *e);
+/* The rules of the key policy that the key broke by exception in the last act that the audit log tells of
+ * (signer.h: exceptions); malloc'd, NULL: none. */
+NODISCARD enum rc ca_key_exceptions(struct ca *ca, char **ret, struct err *e);
 
 #endif

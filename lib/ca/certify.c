@@ -132,6 +132,7 @@ enum rc certify_record(struct ca *ca, const struct cert_job *job, const char *ev
     jsonw_str(&w, "profile", job->profile->name);
     jsonw_time(&w, "not_after", job->not_after);
     jsonw_hex(&w, "sha256", (struct span){job->sha256, sizeof(job->sha256)});
+    key_exceptions_tell(&w, ca->signer);
     jsonw_end(&w);
     rc = audit_append(ca->db, job->now, event, bytes_str(&detail), e);
     free(subject);

@@ -52,6 +52,66 @@ static void read_kind(struct doc_map *m, struct ca_config *c)
                  "a CA with 'trust' gets its validity from the root above it; remove one of the two");
 }
 
+/* What stands in the audit log for ever: one line that says something. */
+static bool reason_valid(const char *s)
+{
+    bool says = false;
+    for (const char *p = s; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            return false;
+        says = says || *p != ' ';
+    }
+    return says && strlen(s) <= CA_REASON_MAX;
+}
+
+static bool rule_excepted(const struct ca_config *c, const char *rule)
+{
+    for (size_t i = 0; i < c->exceptions.n; i++)
+        if (strcmp(c->exceptions.list[i].rule, rule) == 0)
+            return true;
+    return false;
+}
+
+static void unknown_rule(struct doc_map *m, const char *rule)
+{
+    struct bytes list = BYTES_INIT;
+    for (const char *const *r = key_rules; *r != NULL; r++)
+        bytes_printf(&list, "%s%s", r == key_rules ? "" : ", ", *r);
+    doc_fail(m, "rule", "ca.key-exception", "'%s' is no rule of the key policy: one of %s is required", rule,
+             bytes_str(&list));
+    bytes_free(&list);
+}
+
+static struct key_exception read_exception(struct doc_map *m, const struct ca_config *c)
+{
+    const char *rule = doc_str(m, "rule"), *reason = doc_str(m, "reason");
+    if (!key_rule_known(rule))
+        unknown_rule(m, rule);
+    if (rule_excepted(c, rule))
+        doc_fail(m, "rule", "ca.key-exception", "'%s' stands twice", rule);
+    if (!reason_valid(reason))
+        doc_fail(m, "reason", "ca.key-exception",
+                 "one line of at most %d octets is required: it stands in the audit log", (int)CA_REASON_MAX);
+    return (struct key_exception){mem_str(rule), mem_str(reason)};
+}
+
+static void read_exceptions(struct doc_map *m, struct ca_config *c)
+{
+    size_t n = doc_list_or_empty(m, "key-exceptions");
+    struct key_exception *list = NULL;
+    for (size_t i = 0; m->err.rc == RC_OK && i < n; i++) {
+        struct doc_map one;
+        struct err e = ERR_INIT;
+        doc_list_map(m, "key-exceptions", i, &one);
+        list = mem_grow(list, i + 1, sizeof(*list));
+        c->exceptions.list = list;
+        list[i] = read_exception(&one, c);
+        c->exceptions.n++;
+        if (doc_close(&one, &e) != RC_OK)
+            m->err = e;
+    }
+}
+
 static void read_members(struct doc_map *m, struct ca_config *c)
 {
     doc_schema(m, "keymill.ca-config.v1");
@@ -65,6 +125,8 @@ static void read_members(struct doc_map *m, struct ca_config *c)
     c->alg = alg_by_name(alg);
     if (c->alg == NULL)
         doc_fail(m, "algorithm", "ca.config", "one of %s is required, got '%s'", alg_names(), alg);
+    doc_token(m, true, &c->token);
+    read_exceptions(m, c);
     c->profile = mem_str(doc_str(m, "profile"));
     read_kind(m, c);
     c->crl_days = doc_int(m, "crl-days", 1, CRL_DAYS_MAX);
@@ -169,5 +231,10 @@ void ca_config_free(struct ca_config *c)
     bytes_free(&c->subject);
     for (size_t i = 0; i < c->nissues; i++)
         free(c->issues[i]);
+    for (size_t i = 0; i < c->exceptions.n; i++) {
+        free(c->exceptions.list[i].rule);
+        free(c->exceptions.list[i].reason);
+    }
+    free((void *)(uintptr_t)c->exceptions.list); /* const for its users; it is ours */
     free(c);
 }

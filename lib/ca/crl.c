@@ -90,6 +90,7 @@ static enum rc list_audit(struct ca *ca, const struct list *l, struct span hash,
     jsonw_time(&w, "next_update", l->next_update);
     jsonw_int(&w, "entries", l->entries);
     jsonw_hex(&w, "sha256", hash);
+    key_exceptions_tell(&w, ca->signer);
     jsonw_end(&w);
     enum rc rc = audit_append(ca->db, l->this_update, "crl", bytes_str(&detail), e);
     bytes_free(&detail);

@@ -9,6 +9,7 @@
 
 /* Private to this module. */
 
+struct jsonw;
 struct lock;
 
 enum {
@@ -68,6 +69,11 @@ NODISCARD enum rc authority_set_certificate(struct ca *ca, struct span der, stru
 /* key.c: finds or makes the key that the configuration names, into ca->signer. RC_CONFLICT ca.key-exists,
  * ca.key-changed. */
 NODISCARD enum rc key_obtain(struct ca *ca, struct keystore *keys, struct err *e);
+/* The key is of the configured type, and signs under the configured row from now on. RC_CONFLICT
+ * ca.key-changed. */
+NODISCARD enum rc key_of_config(const struct ca *ca, struct signer *key, struct err *e);
+/* Member key_exceptions of an audit row, when the key breaks a rule by exception. */
+void key_exceptions_tell(struct jsonw *w, const struct signer *key);
 
 /* rows.c: table certificate. All of them need an open transaction, except the last. */
 struct row {

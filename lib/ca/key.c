@@ -41,6 +41,7 @@ static enum rc key_audit(struct ca *ca, const struct signer *key, struct err *e)
     jsonw_str(&w, "algorithm", key->alg->name);
     jsonw_hex(&w, "spki_sha256", (struct span){spki, sizeof(spki)});
     jsonw_hex(&w, "config_sha256", (struct span){config, sizeof(config)});
+    key_exceptions_tell(&w, key);
     jsonw_end(&w);
     enum rc rc = audit_append(ca->db, clock_now(), "key", bytes_str(&detail), e);
     bytes_free(&detail);
@@ -65,22 +66,33 @@ static enum rc key_record(struct ca *ca, const struct signer *key, struct err *e
     return rc;
 }
 
-static enum rc key_suits(const struct ca *ca, const struct signer *key, struct err *e)
+enum rc key_of_config(const struct ca *ca, struct signer *key, struct err *e)
+{
+    if (signer_take_alg(key, ca->config->alg))
+        return RC_OK;
+    return err_set(e, RC_CONFLICT, "ca.key-changed", "key '%s' is of type %s, the configuration says %s",
+                   ca->config->key, key->alg->name, ca->config->alg->name);
+}
+
+void key_exceptions_tell(struct jsonw *w, const struct signer *key)
+{
+    if (key->exceptions != NULL)
+        jsonw_str(w, "key_exceptions", key->exceptions);
+}
+
+static enum rc key_suits(const struct ca *ca, struct signer *key, struct err *e)
 {
     if (ca->self.spki.n > 0 && !span_eq(bytes_span(&ca->self.spki), bytes_span(&key->spki)))
         return err_set(e, RC_CONFLICT, "ca.key-changed",
                        "key '%s' is not the one that '%s' was made with; find out who replaced it",
                        ca->config->key, ca->home);
-    if (key->alg != ca->config->alg)
-        return err_set(e, RC_CONFLICT, "ca.key-changed", "key '%s' is of type %s, the configuration says %s",
-                       ca->config->key, key->alg->name, ca->config->alg->name);
-    return RC_OK;
+    return key_of_config(ca, key, e);
 }
 
 /* *ret stays NULL when the token has no such key. */
 static enum rc key_find(const struct ca *ca, struct keystore *keys, struct signer **ret, struct err *e)
 {
-    enum rc rc = keys->ops->find(keys, ca->config->key, KEY_SIGN, ret, e);
+    enum rc rc = keys->ops->find(keys, ca->config->key, KEY_SIGN, &ca->config->exceptions, ret, e);
     if (rc != RC_TOKEN || strcmp(e->key, "hsm.no-key") != 0)
         return rc;
     err_clear(e);
@@ -93,7 +105,10 @@ static enum rc key_make(struct ca *ca, struct keystore *keys, struct signer **re
         return err_set(e, RC_TOKEN, "hsm.no-key", "key '%s' of '%s' is not in its token any more",
                        ca->config->key, ca->home);
     enum rc rc = ca->self.begun ? RC_OK : intention_record(ca, e);
-    return rc == RC_OK ? keys->ops->generate(keys, ca->config->key, ca->config->alg, KEY_SIGN, ret, e) : rc;
+    if (rc == RC_OK)
+        rc = keys->ops->generate(keys, ca->config->key, ca->config->alg, KEY_SIGN, &ca->config->exceptions,
+                                 ret, e);
+    return rc;
 }
 
 enum rc key_obtain(struct ca *ca, struct keystore *keys, struct err *e)

@@ -63,3 +63,17 @@ enum rc ca_show(struct ca *ca, struct ca_summary *ret, struct err *e)
     *ret = s;
     return RC_OK;
 }
+
+enum rc ca_key_exceptions(struct ca *ca, char **ret, struct err *e)
+{
+    struct stmt *q =
+        store_stmt(ca->db, "SELECT json_extract(detail, '$.key_exceptions') FROM audit"
+                           " WHERE event IN ('key', 'request', 'init', 'issue', 'reserve', 'crl')"
+                           " ORDER BY seq DESC LIMIT 1");
+    bool row = false;
+    enum rc rc = stmt_next(q, &row, e);
+    if (rc == RC_OK)
+        *ret = row && !stmt_col_null(q, 0) ? mem_str(stmt_col_text(q, 0)) : NULL;
+    stmt_reset(q);
+    return rc;
+}

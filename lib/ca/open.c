@@ -10,14 +10,14 @@
 
 static enum rc signer_open(struct ca *ca, struct keystore *keys, struct err *e)
 {
-    enum rc rc = keys->ops->find(keys, ca->config->key, KEY_SIGN, &ca->signer, e);
+    enum rc rc = keys->ops->find(keys, ca->config->key, KEY_SIGN, &ca->config->exceptions, &ca->signer, e);
     if (rc != RC_OK)
         return rc;
     if (!span_eq(bytes_span(&ca->signer->spki), ca->cert->spki))
         return err_set(e, RC_CONFLICT, "ca.key-changed",
                        "key '%s' is not the one of the certificate in '%s'; find out who replaced it",
                        ca->config->key, ca->home);
-    return RC_OK;
+    return key_of_config(ca, ca->signer, e);
 }
 
 static enum rc config_audit(struct ca *ca, const uint8_t hash[static SHA256_LEN], struct err *e)

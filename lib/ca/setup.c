@@ -85,6 +85,7 @@ static enum rc request_audit(struct ca *ca, struct err *e)
     jsonw_object(&w, NULL);
     jsonw_str(&w, "profile", ca->config->profile);
     jsonw_hex(&w, "sha256", (struct span){hash, sizeof(hash)});
+    key_exceptions_tell(&w, ca->signer);
     jsonw_end(&w);
     enum rc rc = audit_append(ca->db, clock_now(), "request", bytes_str(&detail), e);
     bytes_free(&detail);

@@ -92,27 +92,73 @@ static enum rc add_chain(CMS_ContentInfo *cms, const struct cms_chain *chain, st
     return rc;
 }
 
-static bool add_signing_time(CMS_SignerInfo *si, int64_t at)
+/* The digest of a content that a key of this row signs. */
+static const EVP_MD *content_md(const struct alg *a)
+{
+    return a->digest == NULL ? crypto()->sha512 : alg_md(a);
+}
+
+/* As RFC 3370 3.2 names PKCS #1 v1.5 in CMS, where the digest has a field of its own. */
+static struct span cms_algid(const struct alg *a)
+{
+    return a->family == ALG_RSA && !a->pss ? a->key_algid : a->sig_algid;
+}
+
+static bool add_attributes(CMS_SignerInfo *si, const struct alg *a, struct span content, int64_t at)
 {
     ASN1_TIME *t = ASN1_TIME_set(NULL, (time_t)at); /* UTCTime up to 2049, as RFC 5652 11.3 wants it */
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
     bool ok =
-        t != NULL && CMS_signed_add1_attr_by_NID(si, NID_pkcs9_signingTime, ASN1_STRING_type(t), t, -1) == 1;
+        t != NULL && EVP_Digest(content.p, content.n, digest, &n, content_md(a), NULL) == 1 &&
+        CMS_signed_add1_attr_by_NID(si, NID_pkcs9_contentType, V_ASN1_OBJECT, OBJ_nid2obj(NID_pkcs7_data),
+                                    -1) == 1 &&
+        CMS_signed_add1_attr_by_NID(si, NID_pkcs9_messageDigest, V_ASN1_OCTET_STRING, digest, (int)n) == 1 &&
+        CMS_signed_add1_attr_by_NID(si, NID_pkcs9_signingTime, ASN1_STRING_type(t), t, -1) == 1;
 
     ASN1_TIME_free(t);
     return ok;
 }
 
-/* Builds the structure and lets libcrypto digest the content and sign the attributes. */
-static bool sign_content(CMS_ContentInfo *cms, X509 *cert, EVP_PKEY *key, const struct alg *alg,
-                         struct span content, int64_t at)
+static bool set_algid(CMS_SignerInfo *si, struct span der)
+{
+    const unsigned char *p = der.p;
+    X509_ALGOR *from = d2i_X509_ALGOR(NULL, &p, (long)der.n), *to = NULL;
+
+    CMS_SignerInfo_get0_algs(si, NULL, NULL, NULL, &to);
+    bool ok = from != NULL && X509_ALGOR_copy(to, from) == 1;
+    X509_ALGOR_free(from);
+    return ok;
+}
+
+static bool put_content(CMS_ContentInfo *cms, struct span content)
+{
+    ASN1_OCTET_STRING **at = CMS_get0_content(cms);
+
+    return at != NULL && *at != NULL && ASN1_STRING_set(*at, content.p, (int)content.n) == 1;
+}
+
+/* libcrypto builds the structure. The signature over its attributes is made here: its own builder has no
+ * Ed25519, and asks for PSS in the key's parameters alone. */
+static enum rc sign_content(CMS_ContentInfo *cms, X509 *cert, struct signer *s, struct span content,
+                            int64_t at, bool inside, struct err *e)
 {
     unsigned flags = CMS_BINARY | CMS_PARTIAL | CMS_NOSMIMECAP;
-    BIO *in = BIO_new_mem_buf(content.n == 0 ? "" : (const char *)content.p, (int)content.n);
-    CMS_SignerInfo *si = CMS_add1_signer(cms, cert, key, alg_md(alg), flags);
-    bool ok = in != NULL && si != NULL && add_signing_time(si, at) && CMS_final(cms, in, NULL, flags) == 1;
+    CMS_SignerInfo *si = CMS_add1_signer(cms, cert, s->public_key, unconst(content_md(s->alg)), flags);
+    struct bytes attributes = BYTES_INIT, sig = BYTES_INIT;
+    enum rc rc = RC_OK;
 
-    BIO_free(in);
-    return ok;
+    if (si == NULL || !add_attributes(si, s->alg, content, at) || !set_algid(si, cms_algid(s->alg)) ||
+        (inside && !put_content(cms, content)))
+        return err_ossl(e, RC_SYSTEM, KEY, "key '%s': cannot sign a CMS file", s->name);
+    rc = cms_attributes("the CMS file", KEY, si, &attributes, e);
+    if (rc == RC_OK)
+        rc = signer_sign_message(s, bytes_span(&attributes), &sig, e);
+    if (rc == RC_OK && ASN1_STRING_set(CMS_SignerInfo_get0_signature(si), sig.p, (int)sig.n) != 1)
+        out_of_memory();
+    bytes_free(&attributes);
+    bytes_free(&sig);
+    return rc == RC_OK ? rc : err_prefix(e, "key '%s': cannot sign a CMS file", s->name);
 }
 
 /* placement: CMS_DETACHED, or 0 for content inside. */
@@ -120,7 +166,6 @@ static enum rc sign_as(struct signer *s, const struct cms_chain *chain, struct s
                        unsigned placement, struct bytes *ret, struct err *e)
 {
     X509 *cert = NULL;
-    EVP_PKEY *key = NULL;
     CMS_ContentInfo *cms = NULL;
     enum rc rc = RC_OK;
 
@@ -128,9 +173,6 @@ static enum rc sign_as(struct signer *s, const struct cms_chain *chain, struct s
         return err_set(e, RC_INPUT, KEY, "key '%s': a content of %zu octets, at most %d can be signed",
                        s->name, content.n, CMS_OCTETS_MAX);
     rc = signer_cert(s, chain, &cert, e);
-    if (rc != RC_OK)
-        goto out;
-    rc = evp_from_signer(s, &key, e);
     if (rc != RC_OK)
         goto out;
     cms = CMS_sign_ex(NULL, NULL, NULL, NULL, CMS_BINARY | CMS_PARTIAL | placement, crypto()->ctx, NULL);
@@ -141,15 +183,12 @@ static enum rc sign_as(struct signer *s, const struct cms_chain *chain, struct s
     rc = add_chain(cms, chain, e);
     if (rc != RC_OK)
         goto out;
-    if (!sign_content(cms, cert, key, s->alg, content, at)) {
-        rc = err_ossl(e, RC_SYSTEM, KEY, "key '%s': cannot sign a CMS file", s->name);
-        goto out;
-    }
-    rc = cms_encode(cms, KEY, ret, e);
+    rc = sign_content(cms, cert, s, content, at, placement == 0, e);
+    if (rc == RC_OK)
+        rc = cms_encode(cms, KEY, ret, e);
 out:
     ERR_clear_error();
     CMS_ContentInfo_free(cms);
-    EVP_PKEY_free(key);
     X509_free(cert);
     return rc;
 }
@@ -189,36 +228,45 @@ static enum rc only_signer(const char *name, CMS_ContentInfo *cms, CMS_SignerInf
     return RC_OK;
 }
 
-static bool algid_is(const X509_ALGOR *algor, struct span expected)
+/* The row under which a key of row key signed. CMS may name PKCS #1 v1.5 with its digest or without. */
+static const struct alg *cms_scheme(const struct alg *key, const X509_ALGOR *algor)
 {
     unsigned char *der = NULL;
     int n = i2d_X509_ALGOR(algor, &der);
-    bool same = n > 0 && span_eq((struct span){der, (size_t)n}, expected);
+    struct span id = {der, n > 0 ? (size_t)n : 0};
+    const struct alg *a = span_eq(id, cms_algid(alg_key(key))) ? alg_key(key) : alg_for_signature(key, id);
 
     OPENSSL_free(der);
-    return same;
+    return a;
 }
+
+/* What the signer's key is, and under which of its rows the file is signed. */
+struct scheme {
+    struct bytes spki;
+    const struct alg *alg;
+};
 
 /* The key is one of our rows, and digest and signature are that row's: nothing weaker may be negotiated by
  * the file. */
-static enum rc check_algs(const char *name, CMS_SignerInfo *si, const X509 *cert, struct err *e)
+static enum rc check_algs(const char *name, CMS_SignerInfo *si, const X509 *cert, struct scheme *ret,
+                          struct err *e)
 {
-    struct bytes spki = BYTES_INIT;
     const struct alg *alg = NULL;
     X509_ALGOR *digest = NULL, *sig = NULL;
     const ASN1_OBJECT *oid = NULL;
+    int parameters = V_ASN1_UNDEF;
 
-    cms_cert_spki(cert, &spki);
-    enum rc rc = spki_check(bytes_span(&spki), &alg, e);
-    bytes_free(&spki);
-    if (rc != RC_OK)
+    cms_cert_spki(cert, &ret->spki);
+    if (spki_check(bytes_span(&ret->spki), &alg, e) != RC_OK)
         return err_set(e, RC_INPUT, KEY, "'%s': the signer's key is not a valid one of %s", name,
-                       alg_names());
+                       alg_key_names());
     CMS_SignerInfo_get0_algs(si, NULL, NULL, &digest, &sig);
-    X509_ALGOR_get0(&oid, NULL, NULL, digest);
-    if (OBJ_obj2nid(oid) != EVP_MD_get_type(alg_md(alg)) || !algid_is(sig, alg->sig_algid))
+    X509_ALGOR_get0(&oid, &parameters, NULL, digest);
+    ret->alg = cms_scheme(alg, sig);
+    if (ret->alg == NULL || OBJ_obj2nid(oid) != EVP_MD_get_type(content_md(alg)) ||
+        (parameters != V_ASN1_UNDEF && parameters != V_ASN1_NULL)) /* RFC 5754 2 */
         return err_set(e, RC_INPUT, KEY, "'%s': a key of type %s signs with %s alone", name, alg->name,
-                       alg->digest);
+                       alg->digest == NULL ? "SHA512" : alg->digest);
     return RC_OK;
 }
 
@@ -259,22 +307,32 @@ static enum rc take_content(const char *name, CMS_ContentInfo *cms, const struct
     return RC_OK;
 }
 
-static enum rc verify_signature(const char *name, CMS_ContentInfo *cms, const struct span *detached,
-                                struct err *e)
+/* The content is what the attributes say, and the attributes are what was signed (RFC 5652 5.4). */
+static enum rc verify_signature(const char *name, CMS_SignerInfo *si, const struct scheme *scheme,
+                                struct span content, struct err *e)
 {
-    BIO *in = NULL;
+    const ASN1_OCTET_STRING *said =
+        CMS_signed_get0_data_by_OBJ(si, OBJ_nid2obj(NID_pkcs9_messageDigest), -3, V_ASN1_OCTET_STRING);
+    const ASN1_OCTET_STRING *sig = CMS_SignerInfo_get0_signature(si);
+    struct bytes attributes = BYTES_INIT;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    struct err why;
 
-    if (detached != NULL) {
-        if (detached->n > CMS_OCTETS_MAX)
-            return err_set(e, RC_INPUT, KEY, "'%s': a content of %zu octets, at most %d are accepted", name,
-                           detached->n, CMS_OCTETS_MAX);
-        in = BIO_new_mem_buf(detached->n == 0 ? "" : (const char *)detached->p, (int)detached->n);
-        if (in == NULL)
-            out_of_memory();
-    }
-    int ok = CMS_verify(cms, NULL, NULL, in, NULL, CMS_BINARY | CMS_NO_SIGNER_CERT_VERIFY);
-    BIO_free(in);
-    return ok == 1 ? RC_OK : err_ossl(e, RC_INPUT, KEY, "'%s': its signature does not verify", name);
+    if (EVP_Digest(content.p, content.n, digest, &n, content_md(scheme->alg), NULL) != 1)
+        out_of_memory();
+    if (said == NULL || !span_eq((struct span){ASN1_STRING_get0_data(said), (size_t)ASN1_STRING_length(said)},
+                                 (struct span){digest, n}))
+        return err_set(e, RC_INPUT, KEY, "'%s': its signature does not verify: it is over another content",
+                       name);
+    enum rc rc = cms_attributes(name, KEY, si, &attributes, e);
+    if (rc == RC_OK &&
+        signature_verify_message(scheme->alg, bytes_span(&scheme->spki), bytes_span(&attributes),
+                                 (struct span){ASN1_STRING_get0_data(sig), (size_t)ASN1_STRING_length(sig)},
+                                 &why) != RC_OK)
+        rc = err_set(e, RC_INPUT, KEY, "'%s': its signature does not verify", name);
+    bytes_free(&attributes);
+    return rc;
 }
 
 static enum rc take_time(const char *name, const CMS_SignerInfo *si, int64_t *ret, struct err *e)
@@ -285,8 +343,11 @@ static enum rc take_time(const char *name, const CMS_SignerInfo *si, int64_t *re
     *ret = 0;
     if (at < 0)
         return RC_OK;
-    const ASN1_TYPE *value = X509_ATTRIBUTE_get0_type(CMS_signed_get_attr(si, at), 0);
-    if (value == NULL || (value->type != V_ASN1_UTCTIME && value->type != V_ASN1_GENERALIZEDTIME) ||
+    X509_ATTRIBUTE *attr = CMS_signed_get_attr(si, at);
+    const ASN1_TYPE *value = X509_ATTRIBUTE_get0_type(attr, 0);
+    if (value == NULL || X509_ATTRIBUTE_count(attr) != 1 ||
+        CMS_signed_get_attr_by_NID(si, NID_pkcs9_signingTime, at) >= 0 ||
+        (value->type != V_ASN1_UTCTIME && value->type != V_ASN1_GENERALIZEDTIME) ||
         ASN1_TIME_to_tm(value->value.asn1_string, &tm) != 1)
         return err_ossl(e, RC_INPUT, KEY, "'%s': its signing time is not a time", name);
     struct civil c = {tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec};
@@ -350,18 +411,24 @@ static enum rc verify_as(const char *name, struct span der, const struct span *d
     CMS_ContentInfo *cms = NULL;
     CMS_SignerInfo *si = NULL;
     X509 *cert = NULL;
-    enum rc rc = cms_parse(name, KEY, der, NID_pkcs7_signed, &cms, e);
+    struct scheme scheme = {.spki = BYTES_INIT};
+    enum rc rc = RC_OK;
+
+    if (detached != NULL && detached->n > CMS_OCTETS_MAX)
+        return err_set(e, RC_INPUT, KEY, "'%s': a content of %zu octets, at most %d are accepted", name,
+                       detached->n, CMS_OCTETS_MAX);
+    rc = cms_parse(name, KEY, der, NID_pkcs7_signed, &cms, e);
 
     if (rc == RC_OK)
         rc = take_content(name, cms, detached, &out.content, e);
     if (rc == RC_OK)
         rc = only_signer(name, cms, &si, &cert, e);
     if (rc == RC_OK)
-        rc = check_algs(name, si, cert, e);
+        rc = check_algs(name, si, cert, &scheme, e);
     if (rc == RC_OK)
         rc = check_attributes(name, cms, si, e);
     if (rc == RC_OK)
-        rc = verify_signature(name, cms, detached, e);
+        rc = verify_signature(name, si, &scheme, bytes_span(&out.content), e);
     if (rc == RC_OK)
         rc = take_chain(name, cms, cert, &out.chain, e);
     if (rc == RC_OK)
@@ -372,6 +439,7 @@ static enum rc verify_as(const char *name, struct span der, const struct span *d
     }
     ERR_clear_error();
     cms_signed_free(&out);
+    bytes_free(&scheme.spki);
     CMS_ContentInfo_free(cms);
     return rc;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/err.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sign/cms_local.h"
+#include "sign/der.h"
 #include "sign/evp.h"
 
 enum rc cms_cert_new(struct span der, const char *key, const char *what, X509 **ret, struct err *e)
@@ -89,6 +91,52 @@ enum rc cms_parse(const char *name, const char *key, struct span der, int type, 
 out:
     ERR_clear_error();
     CMS_ContentInfo_free(cms);
+    return rc;
+}
+
+/* X.690 11.6: as octet strings, the shorter one filled up with zeros; one attribute is never the beginning of
+ * another. */
+static int by_octets(const void *a, const void *b)
+{
+    const struct bytes *x = a, *y = b;
+    int order = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
+
+    return order != 0 ? order : (x->n > y->n) - (x->n < y->n);
+}
+
+enum rc cms_attributes(const char *name, const char *key, CMS_SignerInfo *si, struct bytes *ret,
+                       struct err *e)
+{
+    struct bytes list[CMS_ATTRIBUTES_MAX] = {{NULL, 0, 0}};
+    int n = CMS_signed_get_attr_count(si);
+    size_t octets = 0;
+    enum rc rc = RC_OK;
+
+    if (n < 1 || n > CMS_ATTRIBUTES_MAX)
+        return err_set(e, RC_INPUT, key, "'%s': %d signed attributes, 1 to %d are accepted", name, n,
+                       CMS_ATTRIBUTES_MAX);
+    for (int i = 0; i < n; i++) {
+        unsigned char *der = NULL;
+        int len = i2d_X509_ATTRIBUTE(CMS_signed_get_attr(si, i), &der);
+        if (len <= 0)
+            out_of_memory();
+        bytes_add(&list[i], der, (size_t)len);
+        octets += (size_t)len;
+        OPENSSL_free(der);
+    }
+    if (octets > UINT16_MAX) {
+        rc = err_set(e, RC_INPUT, key, "'%s': signed attributes of %zu octets, at most %d are accepted", name,
+                     octets, UINT16_MAX);
+        goto out;
+    }
+    qsort(list, (size_t)n, sizeof(list[0]), by_octets);
+    (void)der_head(bytes_room(ret, der_head_len(octets)), V_ASN1_SET | V_ASN1_CONSTRUCTED, octets);
+    ret->n += der_head_len(octets);
+    for (int i = 0; i < n; i++)
+        bytes_add_span(ret, bytes_span(&list[i]));
+out:
+    for (int i = 0; i < n; i++)
+        bytes_free(&list[i]);
     return rc;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/rsa.h>
 #include <string.h>
 
 #include "base/secret.h"
@@ -17,7 +18,7 @@
 enum { GCM_TAG_LEN = 16 };
 
 static enum rc recipient_cert(struct span der, const char *key, X509 **ret, struct bytes *ret_spki,
-                              struct err *e)
+                              const struct alg **ret_alg, struct err *e)
 {
     const struct alg *alg = NULL;
     X509 *cert = NULL;
@@ -31,18 +32,30 @@ static enum rc recipient_cert(struct span der, const char *key, X509 **ret, stru
         X509_free(cert);
         return err_prefix(e, "certificate of the recipient");
     }
+    if (alg->p11_derive == 0 && alg->p11_decrypt == 0) {
+        X509_free(cert);
+        return err_set(e, RC_INPUT, "sign.key-type",
+                       "certificate of the recipient: nothing can be sealed to keys of type '%s'", alg->name);
+    }
+    *ret_alg = alg;
     *ret = cert;
     return RC_OK;
 }
 
-/* The key encryption is libcrypto's choice of AES wrap for a 256-bit content key; the KDF's digest would be
- * SHA-1. */
-static bool add_recipient(CMS_ContentInfo *cms, X509 *cert)
+/* EC: the key encryption is libcrypto's choice of AES wrap for a 256-bit content key; the KDF's digest would
+ * be SHA-1. RSA: the padding would be PKCS #1 v1.5. */
+static bool add_recipient(CMS_ContentInfo *cms, X509 *cert, const struct alg *alg, enum oaep_digest digest)
 {
-    CMS_RecipientInfo *ri = CMS_add1_recipient_cert(cms, cert, 0);
+    CMS_RecipientInfo *ri = CMS_add1_recipient_cert(cms, cert, alg->family == ALG_RSA ? CMS_KEY_PARAM : 0);
     EVP_PKEY_CTX *ctx = ri == NULL ? NULL : CMS_RecipientInfo_get0_pkey_ctx(ri);
+    const EVP_MD *md = digest == OAEP_SHA1 ? crypto()->sha1 : crypto()->sha256;
 
-    return ctx != NULL && EVP_PKEY_CTX_set_ecdh_kdf_md(ctx, crypto()->sha256) > 0;
+    if (ctx == NULL)
+        return false;
+    if (alg->family != ALG_RSA)
+        return EVP_PKEY_CTX_set_ecdh_kdf_md(ctx, crypto()->sha256) > 0;
+    return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) > 0 &&
+           EVP_PKEY_CTX_set_rsa_oaep_md(ctx, md) > 0 && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) > 0;
 }
 
 static bool write_content(CMS_ContentInfo *cms, const struct secret *content)
@@ -60,10 +73,17 @@ static bool write_content(CMS_ContentInfo *cms, const struct secret *content)
 
 enum rc cms_seal(struct span recipient, const struct secret *content, struct bytes *ret, struct err *e)
 {
+    return cms_seal_oaep(recipient, OAEP_SHA256, content, ret, e);
+}
+
+enum rc cms_seal_oaep(struct span recipient, enum oaep_digest digest, const struct secret *content,
+                      struct bytes *ret, struct err *e)
+{
+    const struct alg *alg = NULL;
     struct bytes spki = BYTES_INIT;
     X509 *cert = NULL;
     CMS_ContentInfo *cms = NULL;
-    enum rc rc = recipient_cert(recipient, "sign.cms-seal", &cert, &spki, e);
+    enum rc rc = recipient_cert(recipient, "sign.cms-seal", &cert, &spki, &alg, e);
 
     if (rc != RC_OK)
         goto out;
@@ -73,7 +93,7 @@ enum rc cms_seal(struct span recipient, const struct secret *content, struct byt
         goto out;
     }
     cms = CMS_AuthEnvelopedData_create_ex(crypto()->aes256gcm, crypto()->ctx, NULL);
-    if (cms == NULL || !add_recipient(cms, cert) || !write_content(cms, content)) {
+    if (cms == NULL || !add_recipient(cms, cert, alg, digest) || !write_content(cms, content)) {
         rc = err_ossl(e, RC_SYSTEM, "sign.cms-seal",
                       "cannot seal '%zu' octets for the recipient's certificate", secret_len(content));
         goto out;
@@ -114,6 +134,41 @@ static bool read_content(BIO *bio, struct secret *content)
     return done == secret_cap(content);
 }
 
+/* For RSA, CMS_decrypt_set1_pkey hides every failure behind a random key, a token's too. That is against an
+ * oracle in PKCS #1 v1.5, which the adapter refuses. */
+static enum rc open_transport(const struct signer *s, CMS_ContentInfo *cms, EVP_PKEY *key, X509 *cert,
+                              struct err *e)
+{
+    STACK_OF(CMS_RecipientInfo) *all = CMS_get0_RecipientInfos(cms);
+    CMS_RecipientInfo *mine = NULL;
+
+    for (int i = 0; i < sk_CMS_RecipientInfo_num(all) && mine == NULL; i++) {
+        CMS_RecipientInfo *ri = sk_CMS_RecipientInfo_value(all, i);
+        if (CMS_RecipientInfo_type(ri) == CMS_RECIPINFO_TRANS &&
+            CMS_RecipientInfo_ktri_cert_cmp(ri, cert) == 0)
+            mine = ri;
+    }
+    if (mine == NULL)
+        return err_set(e, RC_INPUT, "sign.cms-open", "key '%s': the file is not sealed for it", s->name);
+    if (EVP_PKEY_up_ref(key) != 1)
+        bug("cms: up_ref");
+    if (CMS_RecipientInfo_set0_pkey(mine, key) != 1)
+        bug("cms: set0_pkey");
+    if (CMS_RecipientInfo_decrypt(cms, mine) != 1)
+        return err_ossl(e, RC_INPUT, "sign.cms-open",
+                        "key '%s': the file is not sealed for it, or was changed", s->name);
+    return RC_OK;
+}
+
+static enum rc open_agreement(const struct signer *s, CMS_ContentInfo *cms, EVP_PKEY *key, X509 *cert,
+                              struct err *e)
+{
+    if (CMS_decrypt_set1_pkey(cms, key, cert) != 1)
+        return err_ossl(e, RC_INPUT, "sign.cms-open",
+                        "key '%s': the file is not sealed for it, or was changed", s->name);
+    return RC_OK;
+}
+
 static enum rc open_content(const struct signer *s, CMS_ContentInfo *cms, EVP_PKEY *key, X509 *cert,
                             struct secret **ret, struct err *e)
 {
@@ -124,9 +179,10 @@ static enum rc open_content(const struct signer *s, CMS_ContentInfo *cms, EVP_PK
 
     if (sealed == NULL || *sealed == NULL)
         return err_set(e, RC_INPUT, "sign.cms-open", "key '%s': the sealed file has no content", s->name);
-    if (CMS_decrypt_set1_pkey(cms, key, cert) != 1)
-        return err_ossl(e, RC_INPUT, "sign.cms-open",
-                        "key '%s': the file is not sealed for it, or was changed", s->name);
+    rc = s->alg->family == ALG_RSA ? open_transport(s, cms, key, cert, e)
+                                   : open_agreement(s, cms, key, cert, e);
+    if (rc != RC_OK)
+        return rc;
     content = secret_new((size_t)ASN1_STRING_length(*sealed));
     bio = CMS_dataInit(cms, NULL);
     if (bio == NULL || !cipher_good(bio))
@@ -150,7 +206,8 @@ enum rc cms_open(struct signer *s, struct span recipient, struct span der, struc
     X509 *cert = NULL;
     EVP_PKEY *key = NULL;
     CMS_ContentInfo *cms = NULL;
-    enum rc rc = recipient_cert(recipient, "sign.cms-open", &cert, &spki, e);
+    const struct alg *alg = NULL;
+    enum rc rc = recipient_cert(recipient, "sign.cms-open", &cert, &spki, &alg, e);
 
     if (rc != RC_OK)
         goto out;

@@ -4,6 +4,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <stdbool.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
@@ -14,14 +15,20 @@
  * of sign/evp.h; a fetch costs more than the digest of a certificate, and an implicit one would go to the
  * default context.
  */
-enum { ALG_COUNT = 2, FIELD_MAX = 48, POINT_MAX = 1 + 2 * FIELD_MAX /* octets, over all rows */ };
+enum {
+    ALG_COUNT = 9,
+    FIELD_MAX = 48, /* octets, over all rows */
+    POINT_MAX = 1 + 2 * FIELD_MAX,
+    RSA_MAX = 512, /* octets of a modulus */
+};
 extern const struct alg alg_rows[ALG_COUNT];
 
 struct crypto {
     OSSL_LIB_CTX *ctx;
     EVP_MD *sha1;
     EVP_MD *sha256;
-    EVP_MD *alg_md[ALG_COUNT]; /* the digest of alg_rows[i] */
+    EVP_MD *sha512;            /* of a CMS content that an Ed25519 key signs (RFC 8419 3.1) */
+    EVP_MD *alg_md[ALG_COUNT]; /* the digest of alg_rows[i]; NULL: none */
     EVP_CIPHER *aes256gcm;
     EVP_KDF *hkdf;
     EVP_KDF *x963kdf;
@@ -30,7 +37,16 @@ struct crypto {
 /* Made on first use, thread-safe. Failure ends the process: libcrypto's default provider is built into
  * libcrypto. */
 const struct crypto *crypto(void);
-const EVP_MD *alg_md(const struct alg *a);
+const EVP_MD *alg_md(const struct alg *a); /* NULL: it has none */
+
+/* Sets padding and digest of an initialised sign or verify context for row a. False: libcrypto refuses. */
+NODISCARD bool scheme_set(EVP_PKEY_CTX *ctx, const struct alg *a);
+
+/* Verifies many signatures under one row and key. */
+struct verifier;
+struct verifier *verifier_new(const struct alg *a, EVP_PKEY *key);
+bool verifier_good(struct verifier *v, struct span input, struct span sig);
+void verifier_free(struct verifier *v);
 
 /* The public key of a SPKI that passed spki_check. Free with EVP_PKEY_free. RC_INPUT sign.key-type,
  * sign.key-point. */

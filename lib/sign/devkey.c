@@ -14,6 +14,9 @@ struct devkey_gen {
 
 enum rc devkey_gen_new(const struct alg *alg, struct devkey_gen **ret, struct err *e)
 {
+    if (alg->family != ALG_EC)
+        return err_set(e, RC_INPUT, "sign.devkey",
+                       "device keys of type '%s' are not made here: ec-p256 and ec-p384 are", alg->name);
     struct devkey_gen *g = mem_new(sizeof(*g));
     OSSL_PARAM params[] = {param_text(OSSL_PKEY_PARAM_GROUP_NAME, alg->group), OSSL_PARAM_construct_end()};
 

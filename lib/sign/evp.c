@@ -15,8 +15,8 @@
 
 static struct crypto shared;
 
-/* Providers first, then every algorithm. Both providers know "EC" keys: the default one is preferred wherever
- * a choice is left (decoding a certificate's key), ours is asked for by name. */
+/* Providers first, then every algorithm. Both providers know the key types: the default one is preferred
+ * wherever a choice is left (decoding a certificate's key), ours is asked for by name. */
 static void crypto_make(void)
 {
     struct crypto *c = &shared;
@@ -28,12 +28,16 @@ static void crypto_make(void)
         bug("libcrypto: cannot set up a library context");
     c->sha1 = EVP_MD_fetch(c->ctx, "SHA1", NULL);
     c->sha256 = EVP_MD_fetch(c->ctx, "SHA256", NULL);
+    c->sha512 = EVP_MD_fetch(c->ctx, "SHA512", NULL);
     c->aes256gcm = EVP_CIPHER_fetch(c->ctx, "AES-256-GCM", NULL);
     c->hkdf = EVP_KDF_fetch(c->ctx, "HKDF", NULL);
     c->x963kdf = EVP_KDF_fetch(c->ctx, "X963KDF", NULL);
-    if (c->sha1 == NULL || c->sha256 == NULL || c->aes256gcm == NULL || c->hkdf == NULL || c->x963kdf == NULL)
+    if (c->sha1 == NULL || c->sha256 == NULL || c->sha512 == NULL || c->aes256gcm == NULL ||
+        c->hkdf == NULL || c->x963kdf == NULL)
         bug("libcrypto: the default provider lacks an algorithm");
     for (size_t i = 0; i < ALG_COUNT; i++) {
+        if (alg_rows[i].digest == NULL)
+            continue;
         c->alg_md[i] = EVP_MD_fetch(c->ctx, alg_rows[i].digest, NULL);
         if (c->alg_md[i] == NULL)
             bug("libcrypto: the default provider lacks %s", alg_rows[i].digest);
@@ -80,7 +84,8 @@ void native_order(uint8_t *p, size_t n)
 
 enum rc evp_from_signer(struct signer *s, EVP_PKEY **ret, struct err *e)
 {
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(crypto()->ctx, "EC", "provider=" PROVIDER_NAME);
+    EVP_PKEY_CTX *ctx =
+        EVP_PKEY_CTX_new_from_name(crypto()->ctx, s->alg->key_type, "provider=" PROVIDER_NAME);
     EVP_PKEY *key = NULL;
     enum rc rc = RC_OK;
     void *pointer = s;

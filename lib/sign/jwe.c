@@ -255,6 +255,9 @@ enum rc jwe_seal_ecdh(struct span spki, const char *kid, const struct secret *co
     struct span peer = {NULL, 0}, own = {NULL, 0};
     enum rc rc = spki_check(spki, &alg, e);
 
+    if (rc == RC_OK && alg->p11_derive == 0)
+        rc = err_set(e, RC_INPUT, "sign.key-type",
+                     "key '%s': it is of type %s, and JWE files are sealed to EC keys alone", kid, alg->name);
     if (rc == RC_OK)
         rc = spki_point(alg, spki, &peer, e);
     if (rc == RC_OK)
@@ -317,8 +320,12 @@ enum rc jwe_open_ecdh(struct signer *s, const char *kid, struct span jwe, struct
     struct bytes point = BYTES_INIT;
     struct bytes again = BYTES_INIT;
     struct secret *key = NULL;
-    enum rc rc = jwe_split(jwe, part, e);
+    enum rc rc = RC_OK;
 
+    if (s->usage != KEY_DERIVE)
+        return err_set(e, RC_DENIED, "sign.usage", "key '%s': a %s key never agrees on a secret", s->name,
+                       key_usage_name(s->usage));
+    rc = jwe_split(jwe, part, e);
     if (rc == RC_OK && b64url_decode(part[PART_HEADER], &header, e) != RC_OK)
         rc = jwe_fail(e, "its header is not in base64url");
     if (rc == RC_OK)

@@ -54,7 +54,8 @@ void pkcs8_encode(const struct alg *alg, const struct secret *scalar, struct spa
     size_t total = der_head_len(n.all) + n.all;
     uint8_t *p = secret_data(ret);
 
-    if (secret_len(scalar) != alg->field_len || point.n != 1 + 2 * alg->field_len || secret_cap(ret) < total)
+    if (alg->family != ALG_EC || secret_len(scalar) != alg->field_len || point.n != 1 + 2 * alg->field_len ||
+        secret_cap(ret) < total)
         bug("pkcs8: lengths do not fit %s", alg->name);
     secret_set_len(ret, total);
     p = der_head(p, TAG_SEQUENCE, n.all);
@@ -102,7 +103,7 @@ static const struct alg *alg_of_length(size_t n)
 {
     for (size_t i = 0; i < ALG_COUNT; i++) {
         size_t all = lengths_of(&alg_rows[i]).all;
-        if (n == der_head_len(all) + all)
+        if (alg_rows[i].family == ALG_EC && n == der_head_len(all) + all)
             return &alg_rows[i];
     }
     return NULL;
@@ -118,9 +119,10 @@ enum rc pkcs8_decode(const struct secret *pkcs8, const struct alg **ret_alg, str
     enum rc rc = RC_OK;
 
     if (alg == NULL)
-        return err_set(e, RC_INPUT, "sign.pkcs8",
-                       "private key of '%zu' octets: not a PKCS#8 key of one of %s with its public key",
-                       secret_len(pkcs8), alg_names());
+        return err_set(
+            e, RC_INPUT, "sign.pkcs8",
+            "private key of '%zu' octets: not a PKCS#8 key of ec-p256 or ec-p384 with its public key",
+            secret_len(pkcs8));
     size_t point_len = 1 + 2 * alg->field_len;
     struct span point = {secret_data(pkcs8) + secret_len(pkcs8) - point_len, point_len};
     scalar = secret_from(secret_data(pkcs8) + lengths_of(alg).scalar_at, alg->field_len);

@@ -5,19 +5,27 @@
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 #define PROPERTIES "provider=" PROVIDER_NAME
 
 static const OSSL_ALGORITHM keys[] = {
-    {"EC:id-ecPublicKey:1.2.840.10045.2.1", PROPERTIES, provider_key_functions, "key behind a signer"},
+    {"EC:id-ecPublicKey:1.2.840.10045.2.1", PROPERTIES, provider_ec_functions, "key behind a signer"},
+    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", PROPERTIES, provider_rsa_functions, "key behind a signer"},
+    {"ED25519:1.3.101.112", PROPERTIES, provider_ed25519_functions, "key behind a signer"},
     {NULL, NULL, NULL, NULL},
 };
 static const OSSL_ALGORITHM signatures[] = {
-    {PROVIDER_SIGNATURE, PROPERTIES, provider_sign_functions, "ECDSA by a signer"},
+    {PROVIDER_SIGNATURE, PROPERTIES, provider_sign_functions, "signature by a signer"},
     {NULL, NULL, NULL, NULL},
 };
 static const OSSL_ALGORITHM exchanges[] = {
     {PROVIDER_EXCHANGE, PROPERTIES, provider_ecdh_functions, "ECDH by a signer"},
+    {NULL, NULL, NULL, NULL},
+};
+static const OSSL_ALGORITHM ciphers[] = {
+    {PROVIDER_CIPHER, PROPERTIES, provider_oaep_functions, "RSAES-OAEP by a signer"},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -36,6 +44,8 @@ static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
         return signatures;
     case OSSL_OP_KEYEXCH:
         return exchanges;
+    case OSSL_OP_ASYM_CIPHER:
+        return ciphers;
     default:
         return NULL;
     }
@@ -77,6 +87,15 @@ int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const
     return 1;
 }
 
+bool provider_word(const OSSL_PARAM *p, const char **ret_word, int *ret_number)
+{
+    *ret_word = NULL;
+    *ret_number = 0;
+    if (p->data_type == OSSL_PARAM_UTF8_STRING)
+        return OSSL_PARAM_get_utf8_string_ptr(p, ret_word) == 1 && *ret_word != NULL;
+    return OSSL_PARAM_get_int(p, ret_number) == 1;
+}
+
 enum { REASON_SIGNER = 1 };
 static _Thread_local struct err failure;
 static int error_lib;
@@ -99,6 +118,19 @@ int provider_fail(const struct err *e)
     failure = *e;
     ERR_raise(error_lib_number(), REASON_SIGNER);
     return 0;
+}
+
+int provider_refuse(const char *key, const char *fmt, ...)
+{
+    char text[ERR_TEXT_MAX];
+    struct err e = ERR_INIT;
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    (void)err_set(&e, RC_INPUT, key, "%s", text);
+    return provider_fail(&e);
 }
 
 bool provider_raised(unsigned long code)

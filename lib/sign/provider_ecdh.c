@@ -70,10 +70,12 @@ static int ecdh_set_peer(void *ctx, void *keydata)
     struct ecdh_ctx *c = ctx;
     const struct provider_key *k = keydata;
 
-    if (k->alg != c->signer->alg || k->point_len == 0)
+    struct span point = provider_key_point(k);
+
+    if (k->alg != c->signer->alg || point.n == 0)
         return 0;
-    memcpy(c->peer, k->point, k->point_len);
-    c->peer_len = k->point_len;
+    memcpy(c->peer, point.p, point.n);
+    c->peer_len = point.n;
     return 1;
 }
 
@@ -93,13 +95,10 @@ static int kdf_run(const struct ecdh_ctx *c, const struct secret *z, unsigned ch
     EVP_KDF_CTX *kdf = NULL;
     int ok = 0;
 
-    if (!kdf_digest_good(c->kdf_digest)) {
-        struct err e = ERR_INIT;
-        (void)err_set(&e, RC_INPUT, "sign.kdf-digest",
-                      "key '%s': the sender derived with digest '%s', SHA-256 or better is required",
-                      c->signer->name, c->kdf_digest);
-        return provider_fail(&e);
-    }
+    if (!kdf_digest_good(c->kdf_digest))
+        return provider_refuse("sign.kdf-digest",
+                               "key '%s': the sender derived with digest '%s', SHA-256 or better is required",
+                               c->signer->name, c->kdf_digest);
     OSSL_PARAM params[] = {param_text(OSSL_KDF_PARAM_DIGEST, c->kdf_digest),
                            param_octets(OSSL_KDF_PARAM_KEY, (struct span){secret_data(z), secret_len(z)}),
                            param_octets(OSSL_KDF_PARAM_INFO, bytes_span(&c->kdf_ukm)),

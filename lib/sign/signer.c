@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/secret.h"
 #include "sign/crypto.h"
@@ -15,8 +16,13 @@ enum rc signer_init(struct signer *s, const struct signer_ops *ops, enum key_usa
     const struct alg *alg = NULL;
     EVP_PKEY *key = NULL;
 
-    if (public_key_new(spki, &alg, &key, e) != RC_OK)
+    if (spki_check(spki, NULL, e) != RC_OK || public_key_new(spki, &alg, &key, e) != RC_OK)
         return err_prefix(e, "key '%s'", name);
+    if ((usage == KEY_DERIVE && alg->p11_derive == 0) || (usage == KEY_DECRYPT && alg->p11_decrypt == 0)) {
+        EVP_PKEY_free(key);
+        return err_set(e, RC_INPUT, "sign.key-type", "key '%s': keys of type %s do not %s", name, alg->name,
+                       key_usage_name(usage));
+    }
     *s = (struct signer){.ops = ops, .alg = alg, .usage = usage, .name = mem_str(name), .public_key = key};
     bytes_add_span(&s->spki, spki);
     return RC_OK;
@@ -25,6 +31,7 @@ enum rc signer_init(struct signer *s, const struct signer_ops *ops, enum key_usa
 void signer_fini(struct signer *s)
 {
     free(s->name);
+    free(s->exceptions);
     bytes_free(&s->spki);
     EVP_PKEY_free(s->public_key);
     *s = (struct signer){.ops = NULL};
@@ -36,65 +43,153 @@ void signer_free(struct signer *s)
         s->ops->free(s);
 }
 
-static EVP_PKEY_CTX *verifier_new(EVP_PKEY *key)
+const char *key_usage_name(enum key_usage u)
 {
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(crypto()->ctx, key, NULL);
+    static const char *const names[] = {"sign", "derive", "decrypt"};
 
-    if (ctx == NULL || EVP_PKEY_verify_init(ctx) <= 0)
-        out_of_memory();
-    return ctx;
-}
-
-/* libcrypto itself refuses a signature that is not the DER of its two integers. */
-static bool verifies(EVP_PKEY_CTX *ctx, const struct alg *a, const uint8_t *digest, struct span sig)
-{
-    bool good = sig.n > 0 && EVP_PKEY_verify(ctx, sig.p, sig.n, digest, a->digest_len) == 1;
-
-    ERR_clear_error();
-    return good;
+    return names[u];
 }
 
 /* A token that computes wrongly (a fault, or another key under the label) must not get a single signature
  * out. */
-static enum rc self_check(const struct signer *s, const uint8_t *digests, size_t n, const struct bytes *sigs,
-                          struct err *e)
+static enum rc self_check(const struct signer *s, const struct alg *a, const struct span *inputs, size_t n,
+                          size_t every, const struct bytes *sigs, struct err *e)
 {
-    EVP_PKEY_CTX *ctx = verifier_new(s->public_key);
+    struct verifier *v = verifier_new(a, s->public_key);
     enum rc rc = RC_OK;
 
-    for (size_t i = 0; i < n && rc == RC_OK; i++)
-        if (!verifies(ctx, s->alg, digests + i * s->alg->digest_len, bytes_span(&sigs[i])))
+    for (size_t i = 0; i < n && rc == RC_OK; i++) {
+        if (i % every != 0 && i + 1 != n)
+            continue;
+        if (!verifier_good(v, inputs[i], bytes_span(&sigs[i])))
             rc = err_set(
                 e, RC_TOKEN, "sign.self-check",
                 "key '%s': signature %zu of %zu does not verify with its public key; none is used, check the token",
                 s->name, i + 1, n);
-    EVP_PKEY_CTX_free(ctx);
+    }
+    verifier_free(v);
     return rc;
 }
 
-enum rc signer_sign(struct signer *s, const uint8_t *digests, size_t n, struct bytes *ret, struct err *e)
+enum rc signer_sign_as(struct signer *s, const struct alg *a, const struct span *inputs, size_t n,
+                       size_t every, struct bytes *ret, struct err *e)
 {
-    for (size_t i = 0; i < n; i++)
+    if (alg_for_signature(s->alg, a->sig_algid) != a)
+        bug("signer: a key of type %s cannot sign as %s", s->alg->name, a->name);
+    for (size_t i = 0; i < n; i++) {
         if (ret[i].n != 0)
             bug("signer: buffer %zu is not empty", i);
+        if (a->digest_len != 0 && inputs[i].n != a->digest_len)
+            bug("signer: a digest of %zu octets for %s", inputs[i].n, a->name);
+    }
+    if (every == 0)
+        bug("signer: every 0th signature");
     if (s->usage != KEY_SIGN)
-        return err_set(e, RC_DENIED, "sign.usage", "key '%s': a derive key never signs", s->name);
+        return err_set(e, RC_DENIED, "sign.usage", "key '%s': a %s key never signs", s->name,
+                       key_usage_name(s->usage));
 
-    enum rc rc = s->ops->sign(s, digests, n, ret, e);
+    enum rc rc = s->ops->sign(s, a, inputs, n, ret, e);
     if (rc == RC_OK)
-        rc = self_check(s, digests, n, ret, e);
+        rc = self_check(s, a, inputs, n, every, ret, e);
     if (rc != RC_OK)
         for (size_t i = 0; i < n; i++)
             bytes_free(&ret[i]);
     return rc;
 }
 
+enum rc signer_sign_sampled(struct signer *s, const struct span *inputs, size_t n, size_t every,
+                            struct bytes *ret, struct err *e)
+{
+    return signer_sign_as(s, s->alg, inputs, n, every, ret, e);
+}
+
+enum rc signer_sign(struct signer *s, const struct span *inputs, size_t n, struct bytes *ret, struct err *e)
+{
+    return signer_sign_sampled(s, inputs, n, 1, ret, e);
+}
+
+enum rc signer_sign_messages(struct signer *s, const struct span *messages, size_t n, size_t every,
+                             struct bytes *ret, struct err *e)
+{
+    size_t len = s->alg->digest_len;
+
+    if (len == 0)
+        return signer_sign_sampled(s, messages, n, every, ret, e);
+    uint8_t *digests = mem_array(n, len);
+    struct span *inputs = mem_array(n, sizeof(*inputs));
+    for (size_t i = 0; i < n; i++) {
+        alg_digest(s->alg, messages[i], digests + i * len);
+        inputs[i] = (struct span){digests + i * len, len};
+    }
+    enum rc rc = signer_sign_sampled(s, inputs, n, every, ret, e);
+    free(inputs);
+    free(digests);
+    return rc;
+}
+
 enum rc signer_sign_message(struct signer *s, struct span message, struct bytes *ret, struct err *e)
 {
-    uint8_t digest[DIGEST_MAX];
+    return signer_sign_messages(s, &message, 1, 1, ret, e);
+}
 
-    alg_digest(s->alg, message, digest);
-    return signer_sign(s, digest, 1, ret, e);
+enum rc signer_use_pss(struct signer *s, struct err *e)
+{
+    const struct alg *pss = alg_pss(s->alg);
+
+    if (pss == NULL)
+        return err_set(e, RC_INPUT, "sign.key-type",
+                       "key '%s': only RSA keys sign with PSS, and it is of type %s", s->name, s->alg->name);
+    s->alg = pss;
+    return RC_OK;
+}
+
+bool signer_take_alg(struct signer *s, const struct alg *a)
+{
+    bool same_key = alg_key(s->alg) == alg_key(a);
+
+    if (same_key)
+        s->alg = a;
+    return same_key;
+}
+
+const char *const key_rules[] = {
+    "token-object",
+    "private",
+    "sensitive",
+    "always-sensitive",
+    "not-extractable",
+    "never-extractable",
+    "generated-on-token",
+    "usage-sign",
+    "usage-derive",
+    "usage-sign-recover",
+    "usage-decrypt",
+    "usage-unwrap",
+    "algorithm",
+    "public-key",
+    "label-unique",
+    "id-unique",
+    NULL,
+};
+
+bool key_rule_known(const char *rule)
+{
+    for (const char *const *r = key_rules; *r != NULL; r++)
+        if (strcmp(*r, rule) == 0)
+            return true;
+    return false;
+}
+
+enum rc signer_decrypt(struct signer *s, enum oaep_digest digest, struct span ciphertext, struct secret **ret,
+                       struct err *e)
+{
+    if (s->usage != KEY_DECRYPT)
+        return err_set(e, RC_DENIED, "sign.usage", "key '%s': a %s key never decrypts", s->name,
+                       key_usage_name(s->usage));
+    if (ciphertext.n != s->alg->key_bits / 8)
+        return err_set(e, RC_INPUT, "sign.decrypt", "key '%s': a ciphertext of %zu octets, %zu are required",
+                       s->name, ciphertext.n, s->alg->key_bits / 8);
+    return s->ops->decrypt(s, digest, ciphertext, ret, e);
 }
 
 /* The token may not check the peer's point, and an invalid one is an attack on the key. */
@@ -118,7 +213,8 @@ enum rc signer_derive(struct signer *s, struct span peer_point, struct secret **
     struct secret *z = NULL;
 
     if (s->usage != KEY_DERIVE)
-        return err_set(e, RC_DENIED, "sign.usage", "key '%s': a sign key never agrees on a secret", s->name);
+        return err_set(e, RC_DENIED, "sign.usage", "key '%s': a %s key never agrees on a secret", s->name,
+                       key_usage_name(s->usage));
     enum rc rc = peer_check(s->alg, peer_point, e);
     if (rc == RC_OK)
         rc = s->ops->derive(s, peer_point, &z, e);
@@ -132,44 +228,4 @@ enum rc signer_derive(struct signer *s, struct span peer_point, struct secret **
     }
     *ret = z;
     return RC_OK;
-}
-
-static enum rc verify_digest(EVP_PKEY *key, const struct alg *a, const uint8_t *digest, struct span sig,
-                             struct err *e)
-{
-    EVP_PKEY_CTX *ctx = verifier_new(key);
-    bool good = verifies(ctx, a, digest, sig);
-
-    EVP_PKEY_CTX_free(ctx);
-    if (!good)
-        return err_set(e, RC_INPUT, "sign.bad-signature",
-                       "signature of type '%s': it does not verify with the public key", a->name);
-    return RC_OK;
-}
-
-enum rc signature_verify(struct span spki, const uint8_t *digest, struct span sig, struct err *e)
-{
-    const struct alg *alg = NULL;
-    EVP_PKEY *key = NULL;
-    enum rc rc = public_key_new(spki, &alg, &key, e);
-
-    if (rc == RC_OK)
-        rc = verify_digest(key, alg, digest, sig, e);
-    EVP_PKEY_free(key);
-    return rc;
-}
-
-enum rc signature_verify_message(struct span spki, struct span message, struct span sig, struct err *e)
-{
-    const struct alg *alg = NULL;
-    EVP_PKEY *key = NULL;
-    uint8_t digest[DIGEST_MAX];
-    enum rc rc = public_key_new(spki, &alg, &key, e);
-
-    if (rc == RC_OK) {
-        alg_digest(alg, message, digest);
-        rc = verify_digest(key, alg, digest, sig, e);
-    }
-    EVP_PKEY_free(key);
-    return rc;
 }

@@ -2,6 +2,7 @@
 #include "sign/softkey.h"
 
 #include <openssl/decoder.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,23 +16,42 @@ struct softkey {
     EVP_PKEY *key; /* libcrypto wipes the private half when the last reference goes */
 };
 
-static enum rc softkey_sign(struct signer *s, const uint8_t *digests, size_t n, struct bytes *ret,
-                            struct err *e)
+/* One digest. ctx was prepared for signing. */
+static bool sign_digest(EVP_PKEY_CTX *ctx, struct span digest, uint8_t *ret, size_t *len)
+{
+    return EVP_PKEY_sign(ctx, ret, len, digest.p, digest.n) > 0;
+}
+
+/* One message, for keys that sign no digests. */
+static bool sign_message(EVP_PKEY *key, struct span message, uint8_t *ret, size_t *len)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool done = md != NULL && EVP_DigestSignInit_ex(md, NULL, NULL, crypto()->ctx, NULL, key, NULL) == 1 &&
+                EVP_DigestSign(md, ret, len, message.p, message.n) == 1;
+
+    EVP_MD_CTX_free(md);
+    return done;
+}
+
+static enum rc softkey_sign(struct signer *s, const struct alg *a, const struct span *inputs, size_t n,
+                            struct bytes *ret, struct err *e)
 {
     struct softkey *k = (struct softkey *)s;
-    size_t digest_len = s->alg->digest_len;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(crypto()->ctx, k->key, NULL);
+    EVP_PKEY_CTX *ctx = NULL;
     enum rc rc = RC_OK;
 
-    if (ctx == NULL || EVP_PKEY_sign_init(ctx) <= 0)
-        rc = err_ossl(e, RC_SYSTEM, "sign.softkey", "key '%s': cannot prepare a signature", s->name);
+    if (a->digest != NULL) {
+        ctx = EVP_PKEY_CTX_new_from_pkey(crypto()->ctx, k->key, NULL);
+        if (ctx == NULL || EVP_PKEY_sign_init(ctx) <= 0 || !scheme_set(ctx, a))
+            rc = err_ossl(e, RC_SYSTEM, "sign.softkey", "key '%s': cannot prepare a signature", s->name);
+    }
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
-        size_t len = s->alg->signature_max;
+        size_t len = a->signature_max;
         uint8_t *p = bytes_room(&ret[i], len);
-        if (EVP_PKEY_sign(ctx, p, &len, digests + i * digest_len, digest_len) <= 0)
-            rc = err_ossl(e, RC_SYSTEM, "sign.softkey", "key '%s': cannot sign", s->name);
-        else
+        if (ctx != NULL ? sign_digest(ctx, inputs[i], p, &len) : sign_message(k->key, inputs[i], p, &len))
             ret[i].n += len;
+        else
+            rc = err_ossl(e, RC_SYSTEM, "sign.softkey", "key '%s': cannot sign", s->name);
     }
     EVP_PKEY_CTX_free(ctx);
     return rc;
@@ -68,6 +88,33 @@ out:
     return rc;
 }
 
+static enum rc softkey_decrypt(struct signer *s, enum oaep_digest digest, struct span ciphertext,
+                               struct secret **ret, struct err *e)
+{
+    struct softkey *k = (struct softkey *)s;
+    struct secret *plain = secret_new(ciphertext.n);
+    size_t len = ciphertext.n;
+    const EVP_MD *md = digest == OAEP_SHA1 ? crypto()->sha1 : crypto()->sha256;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(crypto()->ctx, k->key, NULL);
+    enum rc rc = RC_OK;
+
+    if (ctx == NULL || EVP_PKEY_decrypt_init(ctx) <= 0 ||
+        EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) <= 0 ||
+        EVP_PKEY_CTX_set_rsa_oaep_md(ctx, md) <= 0 || EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) <= 0 ||
+        EVP_PKEY_decrypt(ctx, secret_data(plain), &len, ciphertext.p, ciphertext.n) <= 0) {
+        rc = err_ossl(e, RC_INPUT, "sign.decrypt", "key '%s': cannot decrypt what was made for another key",
+                      s->name);
+        goto out;
+    }
+    secret_set_len(plain, len);
+    *ret = plain;
+    plain = NULL;
+out:
+    secret_free(plain);
+    EVP_PKEY_CTX_free(ctx);
+    return rc;
+}
+
 static void softkey_free(struct signer *s)
 {
     struct softkey *k = (struct softkey *)s;
@@ -77,7 +124,8 @@ static void softkey_free(struct signer *s)
     free(k);
 }
 
-static const struct signer_ops softkey_ops = {softkey_sign, softkey_derive, softkey_free};
+static const struct signer_ops softkey_ops = {
+    .sign = softkey_sign, .derive = softkey_derive, .decrypt = softkey_decrypt, .free = softkey_free};
 
 /* A signer over key, which is shared, not taken. */
 static enum rc softkey_wrap(EVP_PKEY *key, enum key_usage usage, const char *name, struct signer **ret,
@@ -108,8 +156,12 @@ out:
 
 static enum rc key_generate(const struct alg *alg, EVP_PKEY **ret, struct err *e)
 {
-    EVP_PKEY *key = EVP_PKEY_Q_keygen(crypto()->ctx, NULL, "EC", alg->group);
+    EVP_PKEY *key = NULL;
 
+    if (alg->family == ALG_RSA)
+        key = EVP_PKEY_Q_keygen(crypto()->ctx, NULL, alg->key_type, alg->key_bits);
+    else
+        key = EVP_PKEY_Q_keygen(crypto()->ctx, NULL, alg->key_type, alg->group); /* Ed25519 reads no group */
     if (key == NULL)
         return err_ossl(e, RC_SYSTEM, "sign.softkey", "cannot generate a software key of type '%s'",
                         alg->name);
@@ -124,6 +176,8 @@ enum rc softkey_new(const struct alg *alg, enum key_usage usage, struct signer *
 
     if (rc == RC_OK)
         rc = softkey_wrap(key, usage, "software key", ret, e);
+    if (rc == RC_OK && alg->pss)
+        rc = signer_use_pss(*ret, e);
     EVP_PKEY_free(key);
     return rc;
 }
@@ -180,12 +234,13 @@ static struct soft_entry *soft_lookup(const struct softstore *store, const char 
     return k;
 }
 
-static enum rc soft_find(struct keystore *base, const char *uri, enum key_usage usage, struct signer **ret,
-                         struct err *e)
+static enum rc soft_find(struct keystore *base, const char *uri, enum key_usage usage,
+                         const struct key_exceptions *allowed, struct signer **ret, struct err *e)
 {
     const char *name = NULL;
     enum rc rc = soft_name(uri, &name, e);
 
+    (void)allowed; /* a key in memory has no attributes */
     if (rc != RC_OK)
         return rc;
     struct soft_entry *k = soft_lookup((struct softstore *)base, name);
@@ -193,18 +248,20 @@ static enum rc soft_find(struct keystore *base, const char *uri, enum key_usage 
         return err_set(e, RC_TOKEN, "hsm.no-key", "key '%s': there is none", uri);
     if (k->usage != usage)
         return err_set(e, RC_DENIED, "sign.usage", "key '%s': a %s key is required", uri,
-                       usage == KEY_SIGN ? "sign" : "derive");
+                       key_usage_name(usage));
     return softkey_wrap(k->key, usage, name, ret, e);
 }
 
 static enum rc soft_generate(struct keystore *base, const char *uri, const struct alg *alg,
-                             enum key_usage usage, struct signer **ret, struct err *e)
+                             enum key_usage usage, const struct key_exceptions *allowed, struct signer **ret,
+                             struct err *e)
 {
     struct softstore *store = (struct softstore *)base;
     const char *name = NULL;
     EVP_PKEY *key = NULL;
     enum rc rc = soft_name(uri, &name, e);
 
+    (void)allowed;
     if (rc == RC_OK && soft_lookup(store, name) != NULL)
         rc = err_set(e, RC_CONFLICT, "hsm.key-exists",
                      "key '%s': the name is in use; a key is never overwritten", uri);
@@ -216,6 +273,8 @@ static enum rc soft_generate(struct keystore *base, const char *uri, const struc
         EVP_PKEY_free(key);
         return rc;
     }
+    if (alg->pss)
+        (*ret)->alg = alg;
     struct soft_entry *k = mem_new(sizeof(*k));
     *k = (struct soft_entry){.next = store->first, .name = mem_str(name), .usage = usage, .key = key};
     store->first = k;

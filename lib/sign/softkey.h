@@ -5,22 +5,24 @@
 #include "sign/signer.h"
 
 /*
- * EC keys in this process's memory. Used for three things: the throw-away key of lint, device keys that are
+ * Keys in this process's memory. Used for three things: the throw-away key of lint, device keys that are
  * made to be delivered, and tests.
  */
 
-/* A fresh key as a signer; its private half is wiped with it. */
+/* A fresh key as a signer under this row; its private half is wiped with it. An RSA key takes a tenth of a
+ * second (2048 bits) to seconds (4096) to make. */
 NODISCARD enum rc softkey_new(const struct alg *alg, enum key_usage usage, struct signer **ret,
                               struct err *e);
-/* From PKCS#8 or SEC1 PEM or DER. Tests alone load keys from files. */
+/* From PKCS#8, PKCS#1 or SEC1, PEM or DER; an RSA key under its PKCS #1 v1.5 row. Tests alone load keys from
+ * files. */
 NODISCARD enum rc softkey_load(struct span key, enum key_usage usage, struct signer **ret, struct err *e);
 /* A keystore whose URIs are "soft:NAME", kept in memory until softstore_free. For unit tests. */
 struct keystore *softstore_new(void);
 void softstore_free(struct keystore *k);
 
 /*
- * Device keys, by the thousand: one generator per thread, its context re-used. devkey_make fills the scalar
- * (alg->field_len octets, big-endian) and the uncompressed point.
+ * Device keys (EC alone), by the thousand: one generator per thread, its context re-used. devkey_make fills
+ * the scalar (alg->field_len octets, big-endian) and the uncompressed point.
  */
 struct devkey_gen;
 NODISCARD enum rc devkey_gen_new(const struct alg *alg, struct devkey_gen **ret, struct err *e);

@@ -92,15 +92,16 @@ static enum rc check_signature(const struct cert *c, const struct cert *issuer, 
     if (!issuer->key_alg)
         return err_set(e, RC_INPUT, "x509.signature",
                        "the issuer's key is of a type that cannot be verified: one of %s is required",
-                       alg_names());
+                       alg_key_names());
     if (!c->sig_alg)
         return err_set(e, RC_INPUT, "x509.signature",
                        "its signature algorithm is unknown: that of one of %s is required", alg_names());
-    if (c->sig_alg != issuer->key_alg)
+    const struct alg *scheme = alg_for_signature(issuer->key_alg, c->sig_algid);
+    if (!scheme)
         return err_set(e, RC_INPUT, "x509.signature",
                        "it is signed with the algorithm of %s keys, and its issuer's key is %s",
                        c->sig_alg->name, issuer->key_alg->name);
-    if (signature_verify_message(issuer->spki, c->tbs, c->signature, &why))
+    if (signature_verify_message(scheme, issuer->spki, c->tbs, c->signature, &why))
         return err_set(e, RC_INPUT, "x509.signature",
                        "its signature is not its issuer's: it was changed, or is another CA's");
     return RC_OK;

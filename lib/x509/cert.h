@@ -24,7 +24,7 @@ struct cert {
     struct span sig_algid, tbs_sig_algid, signature;
     int64_t not_before, not_after;
     const struct alg *key_alg; /* NULL: a key type that is not ours */
-    const struct alg *sig_alg; /* NULL likewise */
+    const struct alg *sig_alg; /* NULL likewise; of the RSA rows with this scheme the first */
     bool has_bc, ca, bc_critical;
     int path_len; /* -1: absent */
     bool has_ku, ku_critical;

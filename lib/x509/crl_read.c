@@ -206,6 +206,7 @@ void crl_free(struct crl *c)
 
 static enum rc check_signature(const struct crl *c, const struct cert *issuer, const char **ret_text)
 {
+    const struct alg *scheme = issuer->key_alg ? alg_for_signature(issuer->key_alg, c->sig_algid) : NULL;
     struct err why;
 
     if (!span_eq(c->issuer, issuer->subject))
@@ -214,9 +215,9 @@ static enum rc check_signature(const struct crl *c, const struct cert *issuer, c
         *ret_text = "it is of another key of this issuer";
     else if (!issuer->ca || !(issuer->key_usage & KU_CRL_SIGN))
         *ret_text = "the issuer is no CA with keyUsage cRLSign";
-    else if (!issuer->key_alg || !span_eq(c->sig_algid, issuer->key_alg->sig_algid))
+    else if (!scheme)
         *ret_text = "its signature algorithm is not that of the issuer's key, or unknown";
-    else if (signature_verify_message(issuer->spki, c->tbs, c->signature, &why))
+    else if (signature_verify_message(scheme, issuer->spki, c->tbs, c->signature, &why))
         *ret_text = "its signature is not the issuer's: it was changed, or is another CA's";
     else
         return RC_OK;

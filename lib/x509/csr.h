@@ -31,7 +31,7 @@ struct csr {
 };
 /*
  * PEM or DER. The signature is verified, with the request's own key or the statement certificate's, and the
- * key is a point of a curve of ours. A statement's subject must be the certificate's; whether that
+ * key is one that spki_check takes. A statement's subject must be the certificate's; whether that
  * certificate is to be believed is the CA's to decide. RC_INPUT x509.csr, x509.possession.
  */
 NODISCARD enum rc csr_parse(const char *name, struct span text, struct csr **ret, struct err *e);

@@ -160,15 +160,16 @@ static enum rc read_statement(const struct csr *c, struct parts *p, struct err *
 /* The signature is the request's own key's, or the statement's certificate's. */
 static enum rc verify_request(struct csr *c, const struct parts *p, struct err *e)
 {
-    const struct alg *a = NULL;
+    const struct alg *a = NULL, *scheme = NULL;
     struct err why;
 
     if (spki_check(c->spki, &c->key_alg, e))
         return RC_INPUT;
     a = p->signer ? p->signer->key_alg : c->key_alg;
-    if (!a || !span_eq(p->sig_algid, a->sig_algid))
+    scheme = a ? alg_for_signature(a, p->sig_algid) : NULL;
+    if (!scheme)
         return unproven(e, "its signature algorithm is not that of the key which must have signed it");
-    if (signature_verify_message(p->signer ? p->signer->spki : c->spki, p->info, p->signature, &why))
+    if (signature_verify_message(scheme, p->signer ? p->signer->spki : c->spki, p->info, p->signature, &why))
         return unproven(
             e,
             p->signer

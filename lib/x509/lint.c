@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "x509/lint.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "sign/alg.h"
+#include "sign/digest.h"
 #include "sign/signer.h"
 #include "sign/softkey.h"
 #include "x509/cert.h"
@@ -21,52 +23,93 @@ static enum rc malformed(const struct lint_subject *s, const char *text, struct 
                    s->profile->name, text);
 }
 
-/* The row under which the throw-away key is made: the issuer's, or, self-signed, that of the key inside,
- * which only a parse of the TBS tells. */
+/* The row under which the throw-away key signs: of the issuer's key or, self-signed, of the key inside, and
+ * of an RSA key's two the one that the TBS names. */
 static enum rc issuer_alg(const struct lint_subject *s, const struct alg **ret, struct err *e)
 {
-    const struct alg *any = alg_by_name("ec-p256");
+    const struct alg *any = alg_by_name("ec-p256"), *key = NULL, *row = NULL;
     struct bytes der = BYTES_INIT;
     struct cert *c = NULL;
     struct scan scan;
     struct err why;
     enum rc rc = RC_OK;
 
-    if (s->issuer) {
-        *ret = s->issuer->key_alg;
-    } else {
-        signed_assemble(any, s->tbs, SPAN("\0"), &der);
-        rc = cert_scan(bytes_span(&der), &c, &scan, &why);
-        if (rc)
-            rc = malformed(s, why.text, e);
-        else
-            *ret = c->key_alg;
+    signed_assemble(any, s->tbs, SPAN("\0"), &der);
+    if (cert_scan(bytes_span(&der), &c, &scan, &why)) {
+        rc = malformed(s, why.text, e);
+        goto out;
     }
-    if (!rc && !*ret) /* a foreign key: the rules "key-type" or "algorithm" refuse it */
-        *ret = any;
+    key = s->issuer ? s->issuer->key_alg : c->key_alg;
+    if (!key) /* a foreign key: the rules "key-type" or "algorithm" refuse it */
+        key = any;
+    row = alg_for_signature(key, c->tbs_sig_algid);
+    *ret = row ? row : key;
+out:
     cert_free(c);
     bytes_free(&der);
     return rc;
 }
 
+/* The key is the caller's to free unless it is an RSA key, which is kept. It signs what never leaves here. */
+static enum rc trial_key(const struct alg *a, struct signer **ret, struct err *e)
+{
+    enum { SIZES = 4 };
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct signer *kept[SIZES];
+    enum rc rc = RC_OK;
+    size_t i = 0;
+
+    if (a->family != ALG_RSA)
+        return softkey_new(a, KEY_SIGN, ret, e);
+    (void)pthread_mutex_lock(&lock);
+    while (kept[i] && kept[i]->alg != alg_key(a))
+        i++;
+    if (i == SIZES - 1)
+        bug("lint: more RSA key types than expected");
+    if (!kept[i])
+        rc = softkey_new(alg_key(a), KEY_SIGN, &kept[i], e);
+    *ret = kept[i];
+    (void)pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+static void trial_key_free(struct signer *key)
+{
+    if (key && key->alg->family != ALG_RSA)
+        signer_free(key);
+}
+
+static enum rc trial_sign(struct signer *key, const struct alg *a, struct span tbs, struct bytes *ret,
+                          struct err *e)
+{
+    uint8_t digest[DIGEST_MAX];
+    struct span input = tbs;
+
+    if (a->digest_len) {
+        alg_digest(a, tbs, digest);
+        input = (struct span){digest, a->digest_len};
+    }
+    return signer_sign_as(key, a, &input, 1, 1, ret, e);
+}
+
 /* The certificate as it would be, with another's signature. */
-static enum rc sign_and_read(const struct lint_subject *s, struct signer *key, struct cert **ret,
-                             struct scan *ret_scan, struct err *e)
+static enum rc sign_and_read(const struct lint_subject *s, struct signer *key, const struct alg *a,
+                             struct cert **ret, struct scan *ret_scan, struct err *e)
 {
     struct bytes signature = BYTES_INIT, der = BYTES_INIT;
     struct cert *c = NULL;
     struct err why;
-    enum rc rc = signer_sign_message(key, s->tbs, &signature, e);
+    enum rc rc = trial_sign(key, a, s->tbs, &signature, e);
 
     if (rc)
         goto out;
-    signed_assemble(key->alg, s->tbs, bytes_span(&signature), &der);
+    signed_assemble(a, s->tbs, bytes_span(&signature), &der);
     if (cert_scan(bytes_span(&der), &c, ret_scan, &why)) {
         rc = malformed(s, why.text, e);
         goto out;
     }
     if (!span_eq(c->tbs, s->tbs) ||
-        signature_verify_message(bytes_span(&key->spki), c->tbs, c->signature, &why)) {
+        signature_verify_message(a, bytes_span(&key->spki), c->tbs, c->signature, &why)) {
         rc = err_set(e, RC_DENIED, "lint.signature",
                      "cannot sign with profile '%s': a trial signature over these octets does not verify",
                      s->profile->name);
@@ -102,9 +145,9 @@ static enum rc find(const struct lint_subject *s, uint64_t *ret, char **ret_subj
     enum rc rc = issuer_alg(s, &a, e);
 
     if (!rc)
-        rc = softkey_new(a, KEY_SIGN, &key, e);
+        rc = trial_key(a, &key, e);
     if (!rc)
-        rc = sign_and_read(s, key, &c, &v.scan, e);
+        rc = sign_and_read(s, key, a, &c, &v.scan, e);
     if (rc)
         goto out;
     v.cert = c;
@@ -113,7 +156,7 @@ static enum rc find(const struct lint_subject *s, uint64_t *ret, char **ret_subj
         *ret_subject = name_text(c->subject);
 out:
     cert_free(c);
-    signer_free(key);
+    trial_key_free(key);
     return rc;
 }
 

@@ -13,8 +13,9 @@ struct profile;
 
 /*
  * Lint before signing: the exact TBS is signed with a throw-away key of the issuer's type, parsed back and
- * judged. Each rule is one function with an id and a clause. issuer NULL: self-signed. Any finding is
- * RC_DENIED with key "lint.<rule>" and the clause in the text; nothing goes to the token.
+ * judged. (A throw-away RSA key takes seconds to make, so one of each size is kept while the process lives.)
+ * Each rule is one function with an id and a clause. issuer NULL: self-signed. Any finding is RC_DENIED with
+ * key "lint.<rule>" and the clause in the text; nothing goes to the token.
  */
 struct lint_subject {
     struct span tbs;

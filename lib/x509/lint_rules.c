@@ -159,9 +159,31 @@ static bool ku_bits(const struct lint_view *v)
     return !(v->scan.flaws & FLAW_KEY_USAGE);
 }
 
+static bool key_family(const struct lint_view *v, enum alg_family family)
+{
+    return v->cert->key_alg && v->cert->key_alg->family == family;
+}
+
 static bool ku_ec_leaf(const struct lint_view *v)
 {
-    return is_ca_profile(v) || !(v->cert->key_usage & ~(KU_DIGITAL_SIGNATURE | KU_KEY_AGREEMENT));
+    return is_ca_profile(v) || !key_family(v, ALG_EC) ||
+           !(v->cert->key_usage & ~(KU_DIGITAL_SIGNATURE | KU_KEY_AGREEMENT));
+}
+
+static bool ku_rsa(const struct lint_view *v)
+{
+    unsigned allowed = is_ca_profile(v) ? KU_DIGITAL_SIGNATURE | KU_KEY_CERT_SIGN | KU_CRL_SIGN
+                                        : KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT;
+
+    return !key_family(v, ALG_RSA) || !(v->cert->key_usage & ~allowed);
+}
+
+static bool ku_ed25519(const struct lint_view *v)
+{
+    unsigned allowed =
+        is_ca_profile(v) ? KU_DIGITAL_SIGNATURE | KU_KEY_CERT_SIGN | KU_CRL_SIGN : KU_DIGITAL_SIGNATURE;
+
+    return !key_family(v, ALG_EDWARDS) || !(v->cert->key_usage & ~allowed);
 }
 
 static bool eku(const struct lint_view *v)
@@ -300,6 +322,9 @@ const struct lint_rule_info *lint_rules(void)
         {"key-usage", "RFC 5280 4.2.1.3", "keyUsage has exactly the profile's bits", key_usage},
         {"key-usage-bits", "X.690 11.2.2", "keyUsage has a bit set and no zero bits at its end", ku_bits},
         {"key-usage-ec", "RFC 8813 3", "an EC leaf's key signs or agrees, nothing else", ku_ec_leaf},
+        {"key-usage-rsa", "RFC 4055 1.2", "an RSA leaf's key signs or is encrypted to, a CA's signs alone",
+         ku_rsa},
+        {"key-usage-ed25519", "RFC 8410 5", "an Ed25519 key signs, nothing else", ku_ed25519},
         {"eku", "RFC 5280 4.2.1.12", "extendedKeyUsage has exactly the profile's purposes", eku},
         {"eku-ca", "keymill roles", "no CA has a keymill role, OCSPSigning or anyExtendedKeyUsage", eku_ca},
         {"ski", "RFC 5280 4.2.1.2", "the subject key identifier is made as the profile says; a CA has one",
@@ -320,7 +345,9 @@ const struct lint_rule_info *lint_rules(void)
         {"unknown-extension", "RFC 5280 4.2",
          "no extension is there that keymill does not know, critical or not", unknown_extension},
         {"key-type", "profile keys", "the key is of a type the profile allows", key_type},
-        {"key-point", "RFC 5480 2.2", "the public key is an uncompressed point of its curve", key_point},
+        {"key-point", "RFC 5480 2.2, FIPS 186-5 A.1.1",
+         "the public key is an uncompressed point of its curve, or RSA numbers without a known weakness",
+         key_point},
         {NULL, NULL, NULL, NULL},
     };
 

@@ -32,6 +32,7 @@ static const struct {
     unsigned bit;
 } usages[] = {
     {"digitalSignature", KU_DIGITAL_SIGNATURE},
+    {"keyEncipherment", KU_KEY_ENCIPHERMENT},
     {"keyAgreement", KU_KEY_AGREEMENT},
     {"keyCertSign", KU_KEY_CERT_SIGN},
     {"cRLSign", KU_CRL_SIGN},
@@ -107,8 +108,8 @@ static void read_keys(struct doc_map *m, struct profile *p)
         const char *name = doc_list_str(m, "keys", i);
         const struct alg *a = alg_by_name(name);
 
-        if (!a) {
-            doc_fail(m, "keys", BAD, "'%s' is no key type: one of %s is required", name, alg_names());
+        if (!a || a != alg_key(a)) { /* a scheme is chosen with the key, not in the profile */
+            doc_fail(m, "keys", BAD, "'%s' is no key type: one of %s is required", name, alg_key_names());
             return;
         }
         p->algs[p->nalgs++] = a;
@@ -127,9 +128,10 @@ static void read_key_usage(struct doc_map *m, struct profile *p)
             if (strcmp(usages[k].name, name) == 0)
                 bit = usages[k].bit;
         if (bit == 0 || p->key_usage & bit) {
-            doc_fail(m, "key-usage", BAD,
-                     "'%s': digitalSignature, keyAgreement, keyCertSign and cRLSign are allowed, each once",
-                     name);
+            doc_fail(
+                m, "key-usage", BAD,
+                "'%s': digitalSignature, keyEncipherment, keyAgreement, keyCertSign and cRLSign are allowed, each once",
+                name);
             return;
         }
         p->key_usage |= bit;
@@ -168,10 +170,23 @@ static bool has_eku(const struct profile *p, const char *oid)
     return false;
 }
 
+/* RFC 5480 3 and RFC 8813 3, RFC 4055 1.2, RFC 8410 5: what a key of a type can be for. */
+static void check_usages(struct doc_map *m, const struct profile *p)
+{
+    for (size_t i = 0; i < p->nalgs; i++) {
+        if (p->key_usage & KU_KEY_AGREEMENT && p->algs[i]->family != ALG_EC)
+            doc_fail(m, "key-usage", BAD, "keyAgreement is for EC keys, not for %s", p->algs[i]->name);
+        if (p->key_usage & KU_KEY_ENCIPHERMENT && p->algs[i]->family != ALG_RSA)
+            doc_fail(m, "key-usage", BAD, "keyEncipherment is for RSA keys, not for %s", p->algs[i]->name);
+    }
+}
+
 static void check_ca(struct doc_map *m, const struct profile *p)
 {
     if (!(p->key_usage & KU_KEY_CERT_SIGN))
         doc_fail(m, "key-usage", BAD, "a CA has keyCertSign (RFC 5280 4.2.1.9)");
+    if (p->key_usage & KU_KEY_ENCIPHERMENT)
+        doc_fail(m, "key-usage", BAD, "nothing is encrypted to a CA's key (RFC 4055 1.2)");
     if (p->ski == SKI_NONE)
         doc_fail(m, "key-identifier", BAD, "a CA has a key identifier (RFC 5280 4.2.1.2)");
     if (p->possession == POSSESSION_STATEMENT)
@@ -227,6 +242,7 @@ static void check(struct doc_map *m, const struct profile *p)
         check_leaf(m, p);
     else
         check_ca(m, p);
+    check_usages(m, p);
     check_attrs(m, p);
 }
 
@@ -351,7 +367,7 @@ enum rc profile_allows_key(const struct profile *p, const struct alg *a, const c
     struct bytes names = BYTES_INIT;
 
     for (size_t i = 0; i < p->nalgs; i++)
-        if (p->algs[i] == a)
+        if (p->algs[i] == alg_key(a))
             return RC_OK;
     for (size_t i = 0; i < p->nalgs; i++)
         bytes_printf(&names, "%s%s", i ? " or " : "", p->algs[i]->name);

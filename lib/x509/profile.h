@@ -11,7 +11,7 @@
 
 struct alg;
 
-enum { PROFILE_ATTRS_MAX = 8, PROFILE_EKUS_MAX = 8, PROFILE_ALGS_MAX = 4 };
+enum { PROFILE_ATTRS_MAX = 8, PROFILE_EKUS_MAX = 8, PROFILE_ALGS_MAX = 6 };
 
 enum profile_kind { PROFILE_ROOT, PROFILE_CA, PROFILE_LEAF };
 enum ski_method { SKI_SHA1, SKI_RFC7093, SKI_NONE };
@@ -23,6 +23,7 @@ enum subject_rule { SUBJECT_FIXED, SUBJECT_FROM_REQUEST, SUBJECT_FROM_DEVICE_ID 
 /* keyUsage bits (RFC 5280 4.2.1.3) in the order of the BIT STRING, bit 0 first. */
 enum {
     KU_DIGITAL_SIGNATURE = 1 << 0,
+    KU_KEY_ENCIPHERMENT = 1 << 2,
     KU_KEY_AGREEMENT = 1 << 4,
     KU_KEY_CERT_SIGN = 1 << 5,
     KU_CRL_SIGN = 1 << 6,
@@ -39,7 +40,7 @@ struct profile {
     enum subject_rule subject;
     struct name_attr attrs[PROFILE_ATTRS_MAX]; /* attributes the profile adds (SUBJECT_FROM_DEVICE_ID) */
     size_t nattrs;
-    const struct alg *algs[PROFILE_ALGS_MAX]; /* key types allowed */
+    const struct alg *algs[PROFILE_ALGS_MAX]; /* key types allowed (alg_key) */
     size_t nalgs;
     int path_len;                 /* CA: pathLenConstraint, -1 for none */
     unsigned key_usage;           /* KU_ bits; critical always */
@@ -58,7 +59,8 @@ struct profile {
 NODISCARD enum rc profile_load(const char *name, struct profile **ret, struct err *e);
 NODISCARD enum rc profile_parse(const char *name, struct span yaml, struct profile **ret, struct err *e);
 void profile_free(struct profile *p);
-/* RC_INPUT x509.key-type when the profile does not allow keys of this row. subject is for the message. */
+/* RC_INPUT x509.key-type when the profile does not allow keys of this row; which of its schemes an RSA key
+ * signs with does not matter. subject is for the message. */
 NODISCARD enum rc profile_allows_key(const struct profile *p, const struct alg *a, const char *subject,
                                      struct err *e);
 

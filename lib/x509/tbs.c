@@ -176,7 +176,7 @@ static enum rc check_subject(const struct tbs_template *t, const struct tbs_subj
         return err_set(e, RC_INPUT, "x509.serial",
                        "profile '%s': a serial number is 1 to 20 octets, the first from 0x01 to 0x7f",
                        p->name);
-    if (alg_of_spki(s->spki, &a, &why) || spki_point(a, s->spki, &point, &why))
+    if (alg_of_spki(s->spki, &a, &why) || (a->family != ALG_RSA && spki_point(a, s->spki, &point, &why)))
         return err_set(e, RC_INPUT, "x509.key-type", "profile '%s': %s", p->name, why.text);
     rc = profile_allows_key(p, a, NULL, e);
     if (rc || s->san.n == 0)

@@ -18,7 +18,7 @@ struct tbs_template;
  */
 struct tbs_inputs {
     const struct profile *profile;
-    const struct alg *sig_alg; /* the issuer key's row */
+    const struct alg *sig_alg; /* the row that the issuer's signer signs under */
     struct span issuer_name;   /* Name, DER */
     struct span issuer_key_id; /* for AKI; empty: self-signed, AKI is left out (RFC 5280 4.2.1.1) */
     int64_t not_before, not_after;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "sign/alg.h"
 #include "sign/cms.h"
 #include "x509/cert.h"
 #include "x509/crl.h"
@@ -337,10 +338,12 @@ static enum rc check_issuer(const struct judge *j, const struct trust *trust, st
     return RC_DENIED;
 }
 
-/* A seal certificate's key agrees; every other role signs. */
-static unsigned role_usage(enum role role)
+/* A seal certificate's key agrees, or decrypts when it is an RSA key; every other role signs. */
+static unsigned role_usage(const struct cert *c, enum role role)
 {
-    return role == ROLE_STATION_SEAL ? KU_KEY_AGREEMENT : KU_DIGITAL_SIGNATURE;
+    if (role != ROLE_STATION_SEAL)
+        return KU_DIGITAL_SIGNATURE;
+    return c->key_alg && c->key_alg->family == ALG_RSA ? KU_KEY_ENCIPHERMENT : KU_KEY_AGREEMENT;
 }
 
 static enum rc check_leaf(const struct judge *j, enum role role, struct err *e)
@@ -360,7 +363,7 @@ static enum rc check_leaf(const struct judge *j, enum role role, struct err *e)
         free(subject);
         return RC_DENIED;
     }
-    if (!leaf->has_ku || !(leaf->key_usage & role_usage(role)))
+    if (!leaf->has_ku || !(leaf->key_usage & role_usage(leaf, role)))
         return refuse_cert(j, leaf, RC_DENIED, "verify.role", "has a keyUsage that does not fit its role", e);
     return RC_OK;
 }

@@ -36,7 +36,8 @@ struct trust {
  * Judges chain->certs[0] as a signer in this role at this time: exactly one path leaf, issuer(s), root among
  * chain->certs, each signature, name and key identifier right; every certificate valid at `at`; CAs:
  * basicConstraints, path length, keyCertSign; a CA whose EKU extension lacks the role refuses it; the leaf is
- * no CA, has digitalSignature (ROLE_STATION_SEAL: keyAgreement) and the role; issuer and root are as named;
+ * no CA, has digitalSignature (ROLE_STATION_SEAL: keyAgreement, of an RSA key
+ * keyEncipherment) and the role; issuer and root are as named;
  * no unknown critical extension. Every link's CRL must be among chain->crls, verify, cover `at` (thisUpdate
  * to nextUpdate; for ROLE_STATION_MANIFEST, whose signer is offline, begun by `at` is enough), and not list
  * the certificate; nor may one of trust->known. RC_DENIED verify.root, verify.issuer, verify.role,

@@ -12,7 +12,7 @@ allowed() {
     lib/cli | lib/doc | lib/sign) echo "base" ;;
     lib/x509) echo "base sign doc" ;;
     lib/store) echo "base sign" ;;
-    hsm) echo "base sign cli" ;;
+    hsm) echo "base sign doc cli" ;;
     hsm/worker) echo "base" ;;
     lib/ca) echo "base sign doc x509 store" ;;
     factory) echo "base sign doc x509" ;;

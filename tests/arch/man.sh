@@ -9,7 +9,7 @@ passed=0
 ok() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); echo "not ok: $*"; }
 
-for page in docs/man/*.[17]; do
+for page in docs/man/*.[157]; do
     if mandoc -T lint -W warning "$page"; then ok; else bad "mandoc finds faults in '$page'"; fi
 done
 for tool in hsm ca office station cloud; do

@@ -46,6 +46,8 @@ has err "correct 'other.yaml'"
 refused 6 ca.key-exists "another home, the same key" keymill-ca init --home root2 --config root.yaml
 has err "correct 'key' in the configuration"
 refused 3 doc.unknown-key "a configuration with an unknown key" sh -c 'echo "colour: red" >>other.yaml; keymill-ca init --home other --config other.yaml'
+(sed /colour/d other.yaml && printf 'key-exceptions:\n  - rule: sensitive\n    reason: x\n  - rule: made-at-home\n    reason: x\n') >exception.yaml
+refused 3 ca.key-exception "an exception from a rule that there is not" keymill-ca init --home other --config exception.yaml
 refused 3 doc.placeholder "the placeholder for the root" keymill-ca request --home online --config online.yaml --out online.csr
 sed "s/^trust: \"0*\"/trust: \"$(sha256sum </dev/null | cut -d' ' -f1)\"/" online.yaml >empty-hash.yaml
 refused 3 doc.placeholder "the hash of a file that was not there" keymill-ca request --home online --config empty-hash.yaml --out online.csr
@@ -192,6 +194,7 @@ ok "show" keymill-ca show --home online --json
 has out '"issued":1'
 has out '"revoked":1'
 has out '"crl_number":2'
+has out '"key_exceptions":[]'
 ok "show for people" keymill-ca show --home online
 has out "MAY ISSUE"
 # The reader is gone before anything is written.

@@ -85,13 +85,67 @@ p11 root --write-object soft.key --type privkey --label imported --id 99 --usage
 ok "list with keys" keymill-hsm list "pkcs11:token=root" $pin
 same "two of them are as they should be" "$(grep -cw ok out)" 2
 
+# json FILTER: what the last command printed is JSON, and this holds in it.
+json() { if jq -e "$1" "$T/out" >/dev/null 2>&1; then pass; else fail "'$1' does not hold in what was printed"; fi; }
+
+# --- show, without a PIN ---
+ok "show" keymill-hsm show "pkcs11:token=root"
+for text in "SoftHSM v2" ready softhsm2.yaml "a copy of the key in the session" "run in the tests" "its keys are shown with a PIN"; do has out "$text"; done
+ok "show as JSON" keymill-hsm show "pkcs11:token=root" --json
+json '.schema == "keymill.hsm.show.v1" and .label == "root" and .login_required == true and .worker_confined == null'
+json '[.algorithms[] | select(.algorithm == "ec-p256") | .use] == ["keygen", "sign", "derive"]'
+json '.algorithms[] | select(.algorithm == "rsa-2048-pss") | .use == "sign" and .mechanism == "CKM_RSA_PKCS_PSS" and .able and .min_bits <= 2048 and .max_bits >= 2048'
+json '.quirks[] | select(.what == "without") | .value == "rsa-oaep-sha256"'
+refused 4 hsm.no-token "show a token that is not there" keymill-hsm show "pkcs11:token=nowhere"
+refused 2 cli.operand "show nothing" keymill-hsm show
+# Its own configuration takes most mechanisms away.
+sed 's/^log.level.*/slots.mechanisms = CKM_EC_KEY_PAIR_GEN,CKM_ECDSA/' "$SOFTHSM2_CONF" >few.conf
+ok "show a small token" env SOFTHSM2_CONF="$T/few.conf" keymill-hsm show "pkcs11:token=root" --json
+json '[.algorithms[] | select(.able) | .use] | unique == ["keygen", "sign"]'
+json '.algorithms[] | select(.algorithm == "ec-p384" and .use == "derive") | .able == false and .why_not == "the token does not list CKM_ECDH1_DERIVE"'
+mkdir quirks
+echo "nonsense: [" >quirks/bad.yaml
+expect_code 3 "a quirk file that cannot be read" env KEYMILL_QUIRKS="$T/quirks" keymill-hsm show "pkcs11:token=root"
+has err bad.yaml
+rm quirks/bad.yaml
+
 # --- selftest ---
 # shellcheck disable=SC2086
 ok "selftest" keymill-hsm selftest "pkcs11:token=root" $pin
 lacks out failed
-same "it leaves nothing behind" "$(p11 root -O | grep -c selftest)" 0
+for step in "sign and verify ec-p384" "sign and verify ed25519" "sign and verify rsa-2048-pss" "derive as software does ec-p256" "decrypt OAEP SHA-1 rsa-2048" "decrypt key stays inside rsa-2048"; do
+    same "step: $step" "$(grep -c "^$step  *ok" out)" 1
+done
+has out "quirk file 'softhsm2': without rsa-oaep-sha256"
+left() { p11 root -O | grep -c selftest; }
+same "it leaves nothing behind" "$(left)" 0
 # shellcheck disable=SC2086
-ok "selftest of the only token" keymill-hsm selftest $pin
+ok "selftest of the only token" keymill-hsm selftest $pin --json
+json '.schema == "keymill.hsm.selftest.v1" and ([.steps[].result] | unique == ["not supported", "ok"])'
+# shellcheck disable=SC2086
+ok "selftest of a small token" env SOFTHSM2_CONF="$T/few.conf" keymill-hsm selftest "pkcs11:token=root" $pin
+same "what it cannot do is said" "$(grep -c 'not supported  the token does not list CKM_' out)" 5
+same "what it can do is done" "$(grep -c '^sign and verify ec-p[0-9]*  *ok' out)" 2
+sed 's/^slots.mechanisms.*/slots.mechanisms = CKM_SHA256/' few.conf >none.conf
+# shellcheck disable=SC2086
+refused 4 hsm.selftest "selftest of a useless token" env SOFTHSM2_CONF="$T/none.conf" keymill-hsm selftest "pkcs11:token=root" $pin
+has err "can do nothing of what is tried"
+# Without session keys: token keys, which a module that logs them would show; none is left, also when steps fail.
+sed -e 's/^without: .*/without: [rsa-oaep-sha256, session-keys]/' "$top/hsm/quirks/softhsm2.yaml" >quirks/softhsm2.yaml
+# shellcheck disable=SC2086
+ok "selftest without session keys" env KEYMILL_QUIRKS="$T/quirks" keymill-hsm selftest "pkcs11:token=root" $pin
+same "every step is done" "$(grep -c '  ok' out)" 23
+same "nothing is left" "$(left)" 0
+echo "signature: der # which is wrong" >>quirks/softhsm2.yaml
+# shellcheck disable=SC2086
+refused 4 hsm.selftest "selftest with wrong signatures" env KEYMILL_QUIRKS="$T/quirks" keymill-hsm selftest "pkcs11:token=root" $pin
+same "two steps failed" "$(grep -c '^sign and verify ec-p[0-9]*  *failed' out)" 2
+has err "failed 2 steps"
+same "nothing is left after failures" "$(left)" 0
+sed -i -e 's/^without: .*/without: [session-keys, destroy]/' -e '/^signature:/d' quirks/softhsm2.yaml
+# shellcheck disable=SC2086
+refused 4 hsm.not-supported "selftest that could not clean up" env KEYMILL_QUIRKS="$T/quirks" keymill-hsm selftest "pkcs11:token=root" $pin
+same "makes nothing" "$(left)" 0
 
 # --- PINs ---
 for mode in 644 640 660 604; do
@@ -101,6 +155,12 @@ for mode in 644 640 660 604; do
 done
 ok "a PIN from a descriptor" sh -c 'keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source fd:5 5<pin'
 ok "a PIN file named by the environment" env THE_PIN="$T/pin" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source env:THE_PIN
+mkdir credentials && cp pin credentials/token-pin && chmod 400 credentials/token-pin
+ok "a systemd credential" env CREDENTIALS_DIRECTORY="$T/credentials" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source cred:token-pin
+refused 4 hsm.pin-file "no such credential" env CREDENTIALS_DIRECTORY="$T/credentials" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source cred:other
+refused 2 hsm.pin-source "a credential elsewhere" env CREDENTIALS_DIRECTORY="$T/credentials" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source cred:../pin
+refused 4 hsm.pin-file "no credentials at all" env -u CREDENTIALS_DIRECTORY keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source cred:token-pin
+has err LoadCredential
 ok "a PIN source in the URI" keymill-hsm check "pkcs11:token=root;object=ca?pin-source=file:$T/pin" --usage sign
 refused 2 hsm.pin-source "a PIN as the source" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source 123456
 lacks err 123456
@@ -127,13 +187,13 @@ has err "wrong PINs"
 pkcs11-tool --module "$module" -L >slots 2>/dev/null
 lacks slots "user PIN count low"
 # CKF_USER_PIN_COUNT_LOW
-KEYMILL_PKCS11_MODULE=$shim KEYMILL_SHIM_FLAGS=10000 ok "wrong PINs with --json" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source "file:$T/pin" --json
+KEYMILL_PKCS11_MODULE=$shim KEYMILL_SHIM_QUIRK=flags=10000 ok "wrong PINs with --json" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source "file:$T/pin" --json
 same "nothing for people beside JSON" "$(cat err)" ""
 # CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED: the right PIN is not even sent.
 for flag in 20000:final-try 40000:locked; do
     rm -f logins
-    KEYMILL_PKCS11_MODULE=$shim KEYMILL_SHIM_FLAGS=${flag%:*} refused 4 "hsm.pin-${flag#*:}" "flag $flag" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source "file:$T/pin"
-    if [ -e logins ]; then fail "$flag: the PIN was tried"; else pass; fi
+    KEYMILL_PKCS11_MODULE=$shim KEYMILL_SHIM_QUIRK=flags=${flag%:*} refused 4 "hsm.pin-${flag#*:}" "flag $flag" keymill-hsm check "pkcs11:token=root;object=ca" --usage sign --pin-source "file:$T/pin"
+    if [ -s logins ]; then fail "$flag: the PIN was tried"; else pass; fi
 done
 
 # --- what is missing ---
@@ -146,7 +206,7 @@ refused 2 hsm.uri "a slot number" keymill-hsm list "pkcs11:slot-id=1"
 refused 2 hsm.uri "no URI" keymill-hsm list root
 ok "the module from the URI" env -u KEYMILL_PKCS11_MODULE keymill-hsm list "pkcs11:token=root?module-path=$module"
 has out root
-ok "p11-kit's modules" env -u KEYMILL_PKCS11_MODULE keymill-hsm list "pkcs11:token=root"
+ok "p11-kit's modules" env -u KEYMILL_PKCS11_MODULE HOME="$T" keymill-hsm list "pkcs11:token=root"
 has out root
 ok "a second token" keymill-hsm init --label other --so-pin-source "file:$T/so-pin" --pin-source "file:$T/pin"
 # shellcheck disable=SC2086

@@ -133,6 +133,7 @@ refused 5 office.not-good "releasing a scrapped device" keymill-office release -
 expect_code 6 "another order under the same id" sh -c 'sed "s/^product: .*/product: other/" config/order.yaml >config/x.yaml; keymill-office order new --home office --spec config/x.yaml --out X.order'
 expect_code 6 "ids that another order has" sh -c 'sed -e "s/^order: .*/order: D1/" -e "s/^\( *-\{0,1\} *sequence: *\)[0-9]*/\19/" config/order.yaml >config/x.yaml; keymill-office order new --home office --spec config/x.yaml --out X.order'
 expect_code 5 "a batch from the wrong CA" keymill-office batch make --home office --ca ca/local-b --order C1.order --out X.batch
+expect_code 2 "a batch without workers" keymill-office batch make --home office --ca ca/local-ca --order C1.order --out X.batch --workers 0
 expect_code 3 "a key that is not in the specification" sh -c 'sed "s/^product:/produkt:/" config/c1.yaml >config/x.yaml; keymill-office order new --home office --spec config/x.yaml --out X.order'
 has "$T/err" "config/x.yaml:"
 

@@ -68,74 +68,72 @@ for pid in $left; do
 done
 
 # --- lost in the module: cured inside the worker, or by another one ---
-export KEYMILL_SHIM_REAL="$KEYMILL_PKCS11_MODULE" KEYMILL_SHIM_LOG="$T/logins"
+export KEYMILL_SHIM_REAL="$KEYMILL_PKCS11_MODULE" KEYMILL_SHIM_DIR="$T/shim" KEYMILL_SHIM_LOG="$T/logins"
 export KEYMILL_PKCS11_MODULE="$KEYMILL_BUILD/tests/p11shim.so"
-# logins NAME COUNT: how often the PIN reached the module since the last time.
-logins() {
-    same "$1: logins" "$(cat "$T/logins" 2>/dev/null | wc -l)" "$2"
-    rm -f "$T/logins"
+mkdir shim
+shimctl="$KEYMILL_BUILD/tests/shimctl $T/shim"
+# with FAULTS COMMAND...: under these faults, counted from 1.
+with() {
+    faults=$1
+    shift
+    $shimctl reset
+    rm -f logins
+    env KEYMILL_SHIM_FAULT="$faults" "$@"
 }
-rm -f logins
-ok "login lost" env KEYMILL_SHIM_LOGOUT_AT=600 "$signloop" "$uri" 1000 1
+# logins NAME COUNT: how often the PIN reached the module since the last "with".
+logins() { same "$1: logins" "$(cat "$T/logins" 2>/dev/null | wc -l)" "$2"; }
+ok "login lost" with C_SignInit:600:logout "$signloop" "$uri" 1000 1
 has out "1000 signatures"
 has err "trying again"
 logins "login lost: another worker has the PIN, this one kept none" 2
-ok "login lost under several sessions" env KEYMILL_SHIM_LOGOUT_AT=600 "$signloop" "$uri" 1000 1 8
+ok "login lost under several sessions" with C_SignInit:600:logout "$signloop" "$uri" 1000 1 8
 has out "1000 signatures"
-rm -f logins
-ok "session lost" env KEYMILL_SHIM_CLOSE_AT=300 "$signloop" "$uri" 1000 1
+ok "session lost" with C_SignInit:300:close "$signloop" "$uri" 1000 1
 has out "1000 signatures"
 lacks err "trying again"
 logins "session lost" 1
-ok "device lost" env KEYMILL_SHIM_REMOVED_AT=700 "$signloop" "$uri" 1000 1
+ok "device lost" with C_SignInit:700:CKR_DEVICE_REMOVED "$signloop" "$uri" 1000 1
 has out "1000 signatures"
 has err "CKR_DEVICE_REMOVED"
-refused 4 hsm.token-failed "device lost for good" env KEYMILL_SHIM_REMOVED_AT=1 "$signloop" "$uri" 1000 1
-has err "3 new workers in a row"
+same "both workers left the module in order" "$($shimctl calls C_Finalize)" 2
+refused 4 hsm.token-failed "device lost for good" with C_SignInit:p1:CKR_DEVICE_REMOVED "$signloop" "$uri" 1000 1 1 10000 64 1000
+has err "did no better"
 
 # --- a worker that answers is never killed: it may be in a call that must not be cut short ---
-export KEYMILL_SHIM_ENDS="$T/ends"
-ok "ended in peace" env KEYMILL_SHIM_REMOVED_AT=700 "$signloop" "$uri" 1000 1
-same "both workers left the module in order" "$(wc -l <ends)" 2
-rm -f ends logins
-refused 4 hsm.pin-incorrect "a wrong PIN" env KEYMILL_SHIM_LOGINS=0 "$signloop" "$uri" 1 3
-same "the refused one too" "$(wc -l <ends)" 1
+refused 4 hsm.pin-incorrect "a wrong PIN" with C_Login:1+:wrong-pin "$signloop" "$uri" 1 3
+same "the refused one left the module in order too" "$($shimctl calls C_Finalize)" 1
 logins "a wrong PIN" 1
-unset KEYMILL_SHIM_ENDS
-rm -f logins
 
 # --- the PIN is changed and the logins are lost in the middle of a run: it is wrong once, for all workers together ---
 for n in 1 3; do
-    refused 4 hsm.pin-incorrect "PIN changed, $n workers" env KEYMILL_SHIM_LOGOUT_AT=300 KEYMILL_SHIM_LOGINS=$n "$signloop" "$uri" 30000 $n
+    refused 4 hsm.pin-incorrect "PIN changed, $n workers" with "C_SignInit:p300:logout C_Login:$((n + 1))+:wrong-pin" "$signloop" "$uri" 30000 $n
     logins "PIN changed, $n workers" $((n + 1))
 done
-refused 4 hsm.pin-incorrect "PIN changed, several sessions" env KEYMILL_SHIM_LOGOUT_AT=300 KEYMILL_SHIM_LOGINS=1 "$signloop" "$uri" 30000 1 8
+refused 4 hsm.pin-incorrect "PIN changed, several sessions" with "C_SignInit:p300:logout C_Login:2+:wrong-pin" "$signloop" "$uri" 30000 1 8
 logins "PIN changed, several sessions" 2
 
 # --- a PIN that was never accepted is sent once; before the login, trying again costs nothing ---
-refused 4 hsm.worker-lost "the first login crashes" env KEYMILL_SHIM_LOGIN_CRASH=1 "$signloop" "$uri" 100 3
+refused 4 hsm.worker-lost "the first login crashes" with C_Login:1+:exit "$signloop" "$uri" 100 3
 logins "the first login crashes" 1
-refused 4 hsm.token-failed "the first login fails" env KEYMILL_SHIM_LOGIN_ERROR=1 "$signloop" "$uri" 100 3
+refused 4 hsm.token-failed "the first login fails" with C_Login:1+:CKR_DEVICE_ERROR "$signloop" "$uri" 100 3
 logins "the first login fails" 1
-: >fails
-ok "a failure before the first login" env KEYMILL_SHIM_OPEN_ERROR="$T/fails" "$signloop" "$uri" 100 1
-if [ -e fails ]; then fail "C_OpenSession did not fail"; else pass; fi
+ok "a failure before the first login" with C_OpenSession:1:CKR_DEVICE_ERROR "$signloop" "$uri" 100 1
+same "C_OpenSession did fail" "$($shimctl fired)" 1
 logins "a failure before the first login" 1
 
 # --- a key that wants the PIN for each signature: its one worker keeps it ---
 each="pkcs11:token=root;object=each?pin-source=file:$T/pin"
-ok "key" env KEYMILL_SHIM_CONFIRM=1 keymill-hsm keygen "$each" --algorithm ec-p256 --usage sign
-rm -f logins
-ok "the PIN for each signature" "$signloop" "$each" 100 3
+ok "key" env KEYMILL_SHIM_QUIRK=confirm keymill-hsm keygen "$each" --algorithm ec-p256 --usage sign
+ok "the PIN for each signature" with "" "$signloop" "$each" 100 3
 logins "the PIN for each signature" 101
-refused 4 hsm.pin-incorrect "PIN changed, and wanted for each" env KEYMILL_SHIM_LOGINS=11 "$signloop" "$each" 1000 3
+refused 4 hsm.pin-incorrect "PIN changed, and wanted for each" with C_Login:12+:wrong-pin "$signloop" "$each" 1000 3
 logins "PIN changed, and wanted for each" 12
-refused 4 hsm.pin-incorrect "PIN changed, and wanted in each session" env KEYMILL_SHIM_LOGINS=11 "$signloop" "$each" 1000 1 8
+refused 4 hsm.pin-incorrect "PIN changed, and wanted in each session" with C_Login:12+:wrong-pin "$signloop" "$each" 1000 1 8
 logins "PIN changed, and wanted in each session" 12
 pkcs11-tool --module "$KEYMILL_SHIM_REAL" --token-label root --login --pin 123456 --delete-object --type privkey --label each >made 2>&1 || fail "the key stays"
 
 # --- a slow token: sessions make up for it ---
-ok "16 sessions" env KEYMILL_SHIM_SIGN_MS=5 "$signloop" "$uri" 1000 1 16
+ok "16 sessions" with "C_Sign:*:ms=5" "$signloop" "$uri" 1000 1 16
 has out "1000 signatures"
 rate=$(sed -n 's/.*, \([0-9]*\)\/s$/\1/p' out)
 if [ "${rate:-0}" -gt 800 ]; then pass; else fail "$rate signatures/s: the sessions do not work side by side"; fi

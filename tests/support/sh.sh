@@ -24,6 +24,8 @@ T=$(mktemp -d "${TMPDIR:-/tmp}/keymill-test.XXXXXX") || exit 1
 : >"$T/err"
 mkdir -m 700 "$T/run"
 export XDG_RUNTIME_DIR="$T/run"
+# How the fault-injecting module is used, and what it may write although workers are confined.
+export KEYMILL_QUIRKS="$top/tests/support/quirks" KEYMILL_TEST_FOLDER="$T"
 passed=0 failed=0 ended=no at_end=:
 
 leave() {

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * signloop URI COUNT [WORKERS [SESSIONS [DEADLINE_MS [BATCH]]]]: signs COUNT distinct digests through hsm/'s
- * client, from one thread more than there are workers, and verifies each signature against the digest at its
- * place. Prints "N signatures, R/s" when all are there. The PIN source is in the URI.
+ * signloop URI COUNT [WORKERS [SESSIONS [DEADLINE_MS [BATCH [PATIENCE_MS]]]]]: signs COUNT distinct digests
+ * (messages, where the key signs those) through hsm/'s client, from one thread more than there are workers,
+ * and verifies each signature against the input at its place. Prints "N signatures, R/s" when all are there.
+ * The PIN source is in the URI.
+ *
+ * With SIGNLOOP_HALF in the environment it prints "half" when that much is handed out, and hands out no more
+ * before it has read a line: time for a test to break something.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -23,18 +27,39 @@ struct run {
     pthread_mutex_t mutex; /* over next, verified and failure */
     uint64_t next, count, verified;
     size_t batch;
+    bool stop_at_half;
     struct err failure;
 };
 
-/* The digest for place i: nothing but i, so that a signature at the wrong place cannot verify. */
-static void digest_of(const struct alg *a, uint64_t i, uint8_t *ret)
+/* What is signed at place i: nothing but i, so that a signature at the wrong place cannot verify. */
+static size_t input_len(const struct alg *a)
 {
-    alg_digest(a, (struct span){(const uint8_t *)&i, sizeof i}, ret);
+    return a->digest_len ? a->digest_len : sizeof(uint64_t);
+}
+
+static void input_of(const struct alg *a, uint64_t i, uint8_t *ret)
+{
+    if (a->digest_len)
+        alg_digest(a, (struct span){(const uint8_t *)&i, sizeof i}, ret);
+    else
+        memcpy(ret, &i, sizeof i);
+}
+
+static void half_wait(struct run *r)
+{
+    if (!r->stop_at_half || r->next < r->count / 2)
+        return;
+    r->stop_at_half = false;
+    puts("half");
+    fflush(stdout);
+    for (int c = getchar(); c != '\n' && c != EOF;)
+        c = getchar();
 }
 
 static size_t take(struct run *r, uint64_t *ret_first)
 {
     pthread_mutex_lock(&r->mutex);
+    half_wait(r);
     uint64_t left = r->failure.rc == RC_OK ? r->count - r->next : 0;
     size_t n = left < r->batch ? (size_t)left : r->batch;
     *ret_first = r->next;
@@ -46,18 +71,22 @@ static size_t take(struct run *r, uint64_t *ret_first)
 static enum rc sign_some(struct run *r, uint64_t first, size_t n, struct err *e)
 {
     const struct alg *a = r->key->alg;
-    uint8_t *digests = mem_array(n, a->digest_len);
+    size_t len = input_len(a);
+    uint8_t *octets = mem_array(n, len);
+    struct span *inputs = mem_array(n, sizeof *inputs);
     struct bytes *signatures = mem_array(n, sizeof *signatures);
-    for (size_t i = 0; i < n; i++)
-        digest_of(a, first + i, digests + i * a->digest_len);
-    enum rc rc = signer_sign(r->key, digests, n, signatures, e);
+    for (size_t i = 0; i < n; i++) {
+        input_of(a, first + i, octets + i * len);
+        inputs[i] = (struct span){octets + i * len, len};
+    }
+    enum rc rc = signer_sign(r->key, inputs, n, signatures, e);
     for (size_t i = 0; rc == RC_OK && i < n; i++)
-        rc = signature_verify(bytes_span(&r->key->spki), digests + i * a->digest_len,
-                              bytes_span(&signatures[i]), e);
+        rc = signature_verify(a, bytes_span(&r->key->spki), inputs[i], bytes_span(&signatures[i]), e);
     for (size_t i = 0; i < n; i++)
         bytes_free(&signatures[i]);
     free(signatures);
-    free(digests);
+    free(inputs);
+    free(octets);
     return rc;
 }
 
@@ -99,17 +128,20 @@ int main(int argc, char **argv)
     struct run r = {.mutex = PTHREAD_MUTEX_INITIALIZER, .failure = ERR_INIT};
     struct keystore *store = NULL;
     if (argc < 3) {
-        fprintf(stderr, "usage: signloop URI COUNT [WORKERS [SESSIONS [DEADLINE_MS [BATCH]]]]\n");
+        fprintf(stderr,
+                "usage: signloop URI COUNT [WORKERS [SESSIONS [DEADLINE_MS [BATCH [PATIENCE_MS]]]]]\n");
         return RC_USAGE;
     }
     struct token_options opt = {.workers = number(argc, argv, 3, 2),
                                 .sessions = number(argc, argv, 4, 0),
-                                .deadline_ms = number(argc, argv, 5, 0)};
+                                .deadline_ms = number(argc, argv, 5, 0),
+                                .patience_ms = number(argc, argv, 7, 0)};
     r.count = (uint64_t)number(argc, argv, 2, 0);
     r.batch = (size_t)number(argc, argv, 6, 64);
+    r.stop_at_half = getenv("SIGNLOOP_HALF") != NULL;
     enum rc rc = tokens_open(&opt, &store, &r.failure);
     if (rc == RC_OK)
-        rc = store->ops->find(store, argv[1], KEY_SIGN, &r.key, &r.failure);
+        rc = store->ops->find(store, argv[1], KEY_SIGN, NULL, &r.key, &r.failure);
     if (rc == RC_OK) {
         int64_t start = clock_mono_ms();
         run_threads(&r, opt.workers < THREADS_MAX ? opt.workers + 1 : THREADS_MAX);

@@ -26,7 +26,7 @@ struct recipe {
 
 /* The hierarchy that all vectors share. */
 static struct node root, online, local;
-static struct signer *p256, *p384;
+static struct signer *p256, *p384, *rsa, *ed25519;
 
 static void set(struct bytes *b, struct span s)
 {
@@ -434,6 +434,45 @@ static void v_ku_ec(struct recipe *r)
     set_ext(r, OID_KEY_USAGE, SPAN("\x03\x02\x05\xa0"));
 }
 
+/* The base with another key inside, which its profile allows and is for these usages. */
+static void other_key(struct recipe *r, const struct signer *key, unsigned usage, struct span bits)
+{
+    set(&r->spki, bytes_span(&key->spki));
+    key_id_sha1(bytes_span(&r->spki), r->exts[find_ext(r, OID_SKI)].value.p + 2);
+    r->profile.algs[0] = alg_key(key->alg);
+    r->profile.nalgs = 1;
+    r->profile.key_usage = usage;
+    set_ext(r, OID_KEY_USAGE, bits);
+}
+
+static void v_ku_rsa(struct recipe *r)
+{
+    other_key(r, rsa, KU_DIGITAL_SIGNATURE | KU_KEY_AGREEMENT, SPAN("\x03\x02\x03\x88"));
+}
+
+static void v_ku_ed25519(struct recipe *r)
+{
+    other_key(r, ed25519, KU_DIGITAL_SIGNATURE | KU_KEY_AGREEMENT, SPAN("\x03\x02\x03\x88"));
+}
+
+static void v_ku_ed25519_encipher(struct recipe *r)
+{
+    other_key(r, ed25519, KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT, SPAN("\x03\x02\x05\xa0"));
+}
+
+/* Exponent 3 in place of 65537. */
+static void v_key_exponent(struct recipe *r)
+{
+    struct span modulus, exponent;
+    struct err e;
+
+    other_key(r, rsa, KU_DIGITAL_SIGNATURE, SPAN("\x03\x02\x07\x80"));
+    must(spki_rsa(bytes_span(&rsa->spki), &modulus, &exponent, &e), &e);
+    bytes_reset(&r->spki);
+    spki_from_rsa(modulus, SPAN("\x03"), &r->spki);
+    key_id_sha1(bytes_span(&r->spki), r->exts[find_ext(r, OID_SKI)].value.p + 2);
+}
+
 static void v_eku_absent(struct recipe *r)
 {
     drop_ext(r, OID_EKU);
@@ -658,6 +697,9 @@ static const struct vector {
     {"key-usage-bits", "device", v_ku_trailing, ""},
     {"key-usage-bits", "device", v_ku_trailing_octet, ""},
     {"key-usage-ec", "device", v_ku_ec, ""},
+    {"key-usage-rsa", "device", v_ku_rsa, ""},
+    {"key-usage-ed25519", "device", v_ku_ed25519, ""},
+    {"key-usage-ed25519", "device", v_ku_ed25519_encipher, ""},
     {"eku", "device", v_eku_absent, ""},
     {"eku", "device", v_eku_other, ""},
     {"eku", "device", v_eku_more, ""},
@@ -687,6 +729,7 @@ static const struct vector {
     {"key-type", "device", v_key_type, ""},
     {"key-type", "device", v_key_foreign, "op"},
     {"key-point", "device", v_key_point, "op"},
+    {"key-point", "device", v_key_exponent, ""},
 };
 enum { VECTORS = sizeof vectors / sizeof vectors[0] };
 

@@ -77,6 +77,13 @@ static inline void pki_sign(struct signer *s, struct span tbs, struct bytes *ret
     bytes_free(&sig);
 }
 
+static inline enum key_usage pki_usage(unsigned key_usage)
+{
+    if (key_usage & KU_KEY_AGREEMENT)
+        return KEY_DERIVE;
+    return key_usage & KU_KEY_ENCIPHERMENT ? KEY_DECRYPT : KEY_SIGN;
+}
+
 /* Whatever was asked for, without lint: tests make what must be refused as well. Takes the profile. issuer
  * NULL: self-signed. days 0: 1000. */
 static inline struct node node_with(struct profile *profile, const char *alg, const char *cn,
@@ -90,9 +97,7 @@ static inline struct node node_with(struct profile *profile, const char *alg, co
     uint8_t serial[SERIAL_LEN];
     struct err e;
 
-    must(softkey_new(alg_by_name(alg), n.profile->key_usage & KU_KEY_AGREEMENT ? KEY_DERIVE : KEY_SIGN,
-                     &n.key, &e),
-         &e);
+    must(softkey_new(alg_by_name(alg), pki_usage(n.profile->key_usage), &n.key, &e), &e);
     must(serial_new(serial, &e), &e);
     pki_name(cn, &name);
     in = (struct tbs_inputs){.profile = n.profile,

@@ -32,14 +32,17 @@ enum { DAY = 86400, NOBODY = 65534 };
 /* ---- a keystore that can break ---- */
 
 /* Software keys; "lose_key" makes a key and then fails, as a crash between the token and the database looks;
- * "signs" is how many requests a signer answers before its token is gone. */
+ * "signs" is how many requests a signer answers before its token is gone; "breaks" is a rule of the key
+ * policy that every key breaks; "lie" is the place in each request where the signature is wrong. */
 struct shaky {
     struct keystore base;
     struct keystore *soft;
     bool lose_key;
     int signs;
+    const char *breaks;
+    int lie;
 };
-enum { ALWAYS = 1000000 };
+enum { ALWAYS = 1000000, NEVER = -1 };
 static struct shaky keys;
 
 struct shaky_signer {
@@ -47,15 +50,31 @@ struct shaky_signer {
     struct signer *real;
 };
 
-static enum rc shaky_sign(struct signer *s, const uint8_t *digests, size_t n, struct bytes *ret,
-                          struct err *err)
+static enum rc shaky_sign(struct signer *s, const struct alg *a, const struct span *inputs, size_t n,
+                          struct bytes *ret, struct err *err)
 {
     struct signer *real = ((struct shaky_signer *)s)->real;
     if (keys.signs == 0)
         return err_set(err, RC_TOKEN, "hsm.gone", "key '%s': the token is gone", s->name);
     if (keys.signs != ALWAYS)
         keys.signs--;
-    return real->ops->sign(real, digests, n, ret, err);
+    enum rc rc = real->ops->sign(real, a, inputs, n, ret, err);
+    if (rc == RC_OK && keys.lie != NEVER && (size_t)keys.lie < n)
+        ret[keys.lie].p[ret[keys.lie].n - 1] ^= 1;
+    return rc;
+}
+
+/* What a keystore over tokens does with a key that breaks a rule. */
+static enum rc shaky_judge(const struct key_exceptions *allowed, struct signer *s, struct err *err)
+{
+    if (keys.breaks == NULL)
+        return RC_OK;
+    for (size_t i = 0; i < allowed->n; i++)
+        if (strcmp(allowed->list[i].rule, keys.breaks) == 0)
+            s->exceptions = mem_printf("%s (%s)", allowed->list[i].rule, allowed->list[i].reason);
+    return s->exceptions != NULL
+               ? RC_OK
+               : err_set(err, RC_DENIED, "hsm.key-policy", "key '%s' breaks %s", s->name, keys.breaks);
 }
 
 static void shaky_free(struct signer *s)
@@ -65,37 +84,46 @@ static void shaky_free(struct signer *s)
     free(s);
 }
 
-static enum rc shaky_find(struct keystore *k, const char *uri, enum key_usage usage, struct signer **ret,
-                          struct err *err)
+static enum rc shaky_find(struct keystore *k, const char *uri, enum key_usage usage,
+                          const struct key_exceptions *allowed, struct signer **ret, struct err *err)
 {
-    static const struct signer_ops ops = {shaky_sign, NULL, shaky_free};
+    static const struct signer_ops ops = {.sign = shaky_sign, .free = shaky_free};
     struct signer *real = NULL;
-    enum rc rc = ((struct shaky *)k)->soft->ops->find(keys.soft, uri, usage, &real, err);
+    enum rc rc = ((struct shaky *)k)->soft->ops->find(keys.soft, uri, usage, allowed, &real, err);
     if (rc != RC_OK)
         return rc;
     struct shaky_signer *s = mem_new(sizeof(*s));
     s->real = real;
     assert_int_equal(signer_init(&s->base, &ops, usage, uri, bytes_span(&real->spki), err), RC_OK);
-    *ret = &s->base;
-    return RC_OK;
+    rc = shaky_judge(allowed, &s->base, err);
+    if (rc == RC_OK)
+        *ret = &s->base;
+    else
+        shaky_free(&s->base);
+    return rc;
 }
 
 static enum rc shaky_generate(struct keystore *k, const char *uri, const struct alg *alg,
-                              enum key_usage usage, struct signer **ret, struct err *e)
+                              enum key_usage usage, const struct key_exceptions *allowed, struct signer **ret,
+                              struct err *e)
 {
     struct shaky *s = (struct shaky *)k;
-    enum rc rc = s->soft->ops->generate(s->soft, uri, alg, usage, ret, e);
-    if (rc != RC_OK || !s->lose_key)
-        return rc;
-    signer_free(*ret);
-    *ret = NULL;
-    return err_set(e, RC_TOKEN, "hsm.gone", "the token is gone");
+    enum rc rc = s->soft->ops->generate(s->soft, uri, alg, usage, allowed, ret, e);
+    if (rc == RC_OK && s->lose_key)
+        rc = err_set(e, RC_TOKEN, "hsm.gone", "the token is gone");
+    else if (rc == RC_OK)
+        rc = shaky_judge(allowed, *ret, e);
+    if (rc != RC_OK) {
+        signer_free(*ret);
+        *ret = NULL;
+    }
+    return rc;
 }
 
 static const struct keystore_ops shaky_ops = {shaky_find, shaky_generate};
 static int set_up(void **state)
 {
-    keys = (struct shaky){.base = {&shaky_ops}, .soft = softstore_new(), .signs = ALWAYS};
+    keys = (struct shaky){.base = {&shaky_ops}, .soft = softstore_new(), .signs = ALWAYS, .lie = NEVER};
     return folder_make(state);
 }
 
@@ -401,7 +429,8 @@ static void test_a_key_of_somebody_else_is_left_alone(void **state)
     (void)state;
     bool fresh = false;
     struct signer *theirs = NULL;
-    must(keys.soft->ops->generate(keys.soft, "soft:root", alg_by_name("ec-p384"), KEY_SIGN, &theirs, &e));
+    must(keys.soft->ops->generate(keys.soft, "soft:root", alg_by_name("ec-p384"), KEY_SIGN, NULL, &theirs,
+                                  &e));
     signer_free(theirs);
     put(at("root.yaml"), root_yaml);
     for (int i = 0; i < 2; i++) /* asking twice does not make it ours */
@@ -457,7 +486,8 @@ static void test_a_replaced_key_is_noticed(void **state)
     keys.soft = softstore_new();
     struct signer *other = NULL;
     struct ca *ca = NULL;
-    must(keys.soft->ops->generate(keys.soft, "soft:root", alg_by_name("ec-p384"), KEY_SIGN, &other, &e));
+    must(
+        keys.soft->ops->generate(keys.soft, "soft:root", alg_by_name("ec-p384"), KEY_SIGN, NULL, &other, &e));
     signer_free(other);
     refused(ca_open(at("root"), &keys.base, &ca, &e), RC_CONFLICT, "ca.key-changed");
 }
@@ -469,7 +499,8 @@ static void test_configurations_are_read_strictly(void **state)
         const char *from, *to, *key;
     } cases[] = {
         {"name: root", "name: ro ot", "ca.config"},
-        {"algorithm: ec-p384", "algorithm: rsa-2048", "ca.config"},
+        {"algorithm: ec-p384", "algorithm: ec-p521", "ca.config"},
+        {"algorithm: ec-p384", "algorithm: rsa-2048", "x509.key-type"},
         {"crl-days: 365", "crl-days: 0", "doc.value"},
         {"validity-days: 7300", "colour: red", "doc.missing"},
         {"crl-days: 365", "crl-days: 365\ncolour: red", "doc.unknown-key"},
@@ -493,6 +524,201 @@ static void test_configurations_are_read_strictly(void **state)
         if (rc != RC_INPUT || strcmp(e.key, cases[i].key) != 0)
             fail_msg("'%s': %d %s [%s]", cases[i].to, (int)rc, e.text, e.key);
         assert_false(file_exists(at("bad")));
+    }
+}
+
+/* ---- exceptions from the key policy ---- */
+
+#define EXCEPTION "key-exceptions:\n  - rule: generated-on-token\n    reason: moved here in 2019\n"
+
+static char *key_exceptions(const char *home)
+{
+    struct ca *ca = NULL;
+    char *text = NULL;
+    must(ca_open(at(home), NULL, &ca, &e));
+    must(ca_key_exceptions(ca, &text, &e));
+    ca_close(ca);
+    return text;
+}
+
+/* Writes the configuration in a CA's home, as an operator may. */
+static void edit(const char *home, const char *text, const char *more)
+{
+    char *path = mem_printf("%s/ca.yaml", home), *all = mem_printf("%s%s", text, more);
+    put(at(path), all);
+    free(all);
+    free(path);
+}
+
+static int64_t told(const char *home, const char *event)
+{
+    char *text = mem_printf("SELECT count(*) FROM audit WHERE event = '%s' AND"
+                            " json_extract(detail, '$.key_exceptions') ="
+                            " 'generated-on-token (moved here in 2019)'",
+                            event);
+    int64_t n = sql(home, text);
+    free(text);
+    return n;
+}
+
+static void test_a_key_that_breaks_the_policy(void **state)
+{
+    (void)state;
+    bool fresh = false;
+    struct ca *ca = NULL;
+    keys.breaks = "generated-on-token";
+    put(at("root.yaml"), root_yaml);
+    refused(ca_init(at("root"), at("root.yaml"), &keys.base, &fresh, &e), RC_DENIED, "hsm.key-policy");
+    char *text = mem_printf("%skey-exceptions: [{rule: never-extractable, reason: another}]\n", root_yaml);
+    edit("root", text, "");
+    put(at("root.yaml"), text);
+    free(text);
+    refused(ca_init(at("root"), at("root.yaml"), &keys.base, &fresh, &e), RC_DENIED, "hsm.key-policy");
+    assert_false(file_exists(at("root/cert.pem")));
+
+    edit("root", root_yaml, EXCEPTION);
+    text = mem_printf("%s" EXCEPTION, root_yaml);
+    put(at("root.yaml"), text);
+    free(text);
+    must(ca_init(at("root"), at("root.yaml"), &keys.base, &fresh, &e));
+    assert_int_equal(told("root", "key"), 1);
+    assert_int_equal(told("root", "init"), 1);
+    crl_free(make_crl("root", "r.crl", false));
+    assert_int_equal(told("root", "crl"), 1);
+    text = key_exceptions("root");
+    assert_string_equal(text, "generated-on-token (moved here in 2019)");
+    free(text);
+
+    /* Without the exception the key signs nothing more; what needs no key goes on. */
+    edit("root", root_yaml, "");
+    refused(ca_open(at("root"), &keys.base, &ca, &e), RC_DENIED, "hsm.key-policy");
+    must(ca_open(at("root"), NULL, &ca, &e));
+    ca_close(ca);
+    /* A good key says nothing of it. */
+    keys.breaks = NULL;
+    crl_free(make_crl("root", "r.crl", false));
+    assert_null(key_exceptions("root"));
+    assert_int_equal(told("root", "crl"), 1);
+}
+
+static void test_exceptions_are_read_strictly(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *key, *says;
+    } cases[] = {
+        {"key-exceptions:\n  - rule: made-at-home\n    reason: x\n", "ca.key-exception", ":11: "},
+        {"key-exceptions:\n  - rule: sensitive\n", "doc.missing", ":11: "},
+        {"key-exceptions:\n  - rule: sensitive\n    reason: \"\"\n", "doc.value", ":12: "},
+        {"key-exceptions:\n  - rule: sensitive\n    reason: \"  \"\n", "ca.key-exception", ":12: "},
+        {"key-exceptions:\n  - rule: sensitive\n    reason: \"a\\nb\"\n", "ca.key-exception", ":12: "},
+        {"key-exceptions:\n  - reason: x\n", "doc.missing", "'key-exceptions"},
+        {"key-exceptions:\n  - rule: sensitive\n    reason: x\n    until: y\n", "doc.unknown-key", ":13: "},
+        {"key-exceptions:\n  - rule: sensitive\n    reason: x\n  - rule: sensitive\n    reason: y\n",
+         "ca.key-exception", ":13: "},
+        {"key-exceptions: sensitive\n", "doc.value", ":10: "},
+        {"token: {workers: 0}\n", "doc.value", ":10: "},
+        {"token: {sessions: 65}\n", "doc.value", ":10: "},
+        {"token: {deadline: 5}\n", "doc.unknown-key", ":10: "},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ca_config *c = NULL;
+        char *text = mem_printf("%s%s", root_yaml, cases[i].text);
+        put(at("bad.yaml"), text);
+        free(text);
+        enum rc rc = ca_config_read(at("bad.yaml"), &c, &e);
+        if (rc != RC_INPUT || strcmp(e.key, cases[i].key) != 0 || strstr(e.text, cases[i].says) == NULL ||
+            strstr(e.text, "bad.yaml:") == NULL)
+            fail_msg("'%s': %d %s [%s]", cases[i].text, (int)rc, e.text, e.key);
+    }
+    struct ca_config *c = NULL;
+    char *text =
+        mem_printf("%s" EXCEPTION "token: {workers: 2, sessions: 64, deadline-seconds: 3}\n", root_yaml);
+    put(at("good.yaml"), text);
+    free(text);
+    must(ca_config_read(at("good.yaml"), &c, &e));
+    assert_int_equal(c->exceptions.n, 1);
+    assert_string_equal(c->exceptions.list[0].reason, "moved here in 2019");
+    assert_true(c->token.workers == 2 && c->token.sessions == 64 && c->token.deadline_ms == 3000 &&
+                c->token.patience_ms == 0);
+    ca_config_free(c);
+}
+
+/* The schema lists the rules that the program knows, and no others. */
+static void test_the_schema_knows_the_rules(void **state)
+{
+    (void)state;
+    struct bytes text = BYTES_INIT, list = BYTES_INIT;
+    must(file_read("schemas/ca-config.schema.json", FILE_SMALL_MAX, &text, &e));
+    for (const char *const *r = key_rules; *r != NULL; r++)
+        bytes_printf(&list, "%s\"%s\"", r == key_rules ? "\"rule\": {\"enum\": [" : ", ", *r);
+    bytes_printf(&list, "]}");
+    assert_non_null(strstr(bytes_str(&text), bytes_str(&list)));
+    bytes_free(&list);
+    bytes_free(&text);
+}
+
+/* ---- RSA ---- */
+
+/* The shipped profiles with other keys. */
+static void write_profile(const char *name, const char *algs)
+{
+    struct bytes text = BYTES_INIT;
+    char *from = mem_printf("schemas/profiles/%s.yaml", name), *to = mem_printf("%s-rsa.yaml", name);
+    must(file_read(from, FILE_SMALL_MAX, &text, &e));
+    const char *keys_line = strstr(bytes_str(&text), "keys: ["), *end = strchr(keys_line, ']');
+    char *changed =
+        mem_printf("%.*skeys: [%s%s", (int)(keys_line - bytes_str(&text)), bytes_str(&text), algs, end);
+    put(at(to), changed);
+    free(changed);
+    free(from);
+    free(to);
+    bytes_free(&text);
+}
+
+static char *rsa_yaml(const char *alg)
+{
+    return mem_printf(
+        "schema: keymill.ca-config.v1\nname: root\nkey: soft:root\nalgorithm: %s\nprofile: %s/root-rsa.yaml\n"
+        "subject: {O: Example, CN: Example Root CA}\nvalidity-days: 7300\ncrl-days: 365\n"
+        "issues: [online-ca, local-ca]\n",
+        alg, folder);
+}
+
+static void test_an_rsa_key_signs_with_pss(void **state)
+{
+    (void)state;
+    bool fresh = false;
+    struct ca *ca = NULL;
+    write_profile("root", "rsa-2048");
+    char *text = rsa_yaml("rsa-2048-pss");
+    put(at("root.yaml"), text);
+    free(text);
+    must(ca_init(at("root"), at("root.yaml"), &keys.base, &fresh, &e));
+    assert_int_equal(sh("openssl verify -check_ss_sig -CAfile root/cert.pem root/cert.pem"), 0);
+    assert_int_equal(sh("openssl x509 -in root/cert.pem -noout -text"), 0);
+    assert_true(log_says("rsassaPss") && log_says("Public-Key: (2048 bit)"));
+    crl_free(make_crl("root", "r.crl", false)); /* the key found again signs the same way */
+    assert_int_equal(sh("openssl crl -in r.crl -noout -text -CAfile root/cert.pem"), 0);
+    assert_true(log_says("rsassaPss") && log_says("verify OK"));
+    assert_int_equal(sql("root", "SELECT count(*) FROM audit WHERE event = 'key' AND"
+                                 " json_extract(detail, '$.algorithm') = 'rsa-2048-pss'"),
+                     1);
+    make_sub("online", "server"); /* and what it signs is taken */
+
+    text = rsa_yaml("rsa-2048"); /* the same key, PKCS #1 from now on */
+    edit("root", text, "");
+    free(text);
+    crl_free(make_crl("root", "r.crl", false));
+    assert_int_equal(sh("openssl crl -in r.crl -noout -text -CAfile root/cert.pem"), 0);
+    assert_true(log_says("sha256WithRSAEncryption") && log_says("verify OK"));
+
+    static const char *const others[] = {"rsa-3072", "rsa-3072-pss", "ec-p384", "ed25519"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        text = rsa_yaml(others[i]);
+        edit("root", text, "");
+        free(text);
+        refused(ca_open(at("root"), &keys.base, &ca, &e), RC_CONFLICT, "ca.key-changed");
     }
 }
 
@@ -883,7 +1109,7 @@ static void test_a_key_has_one_purpose(void **state)
     assert_int_equal(sql("online", "SELECT count(*) FROM certificate"), 2);
     signer_free(key);
 
-    must(keys.soft->ops->find(keys.soft, "soft:online", KEY_SIGN, &key, &e));
+    must(keys.soft->ops->find(keys.soft, "soft:online", KEY_SIGN, NULL, &key, &e));
     write_csr(key, "Example online CA", "4.csr"); /* its own name does not help */
     office.csr_path = "4.csr";
     refused(issue("online", &office, "x.pem", NULL), RC_CONFLICT, "ca.key-reused");
@@ -907,7 +1133,7 @@ static void test_a_key_belongs_to_one_subject(void **state)
     must(issue("online", &again, "3.pem", NULL));
     signer_free(key);
 
-    must(keys.soft->ops->find(keys.soft, "soft:online", KEY_SIGN, &key, &e));
+    must(keys.soft->ops->find(keys.soft, "soft:online", KEY_SIGN, NULL, &key, &e));
     write_csr(key, "disguise", "4.csr");
     struct ca_issue own = {.profile = "office", .csr_path = "4.csr"};
     refused(issue("online", &own, "4.pem", NULL), RC_CONFLICT, "ca.key-reused");
@@ -1186,11 +1412,11 @@ static void group_free(struct group *g)
     free(g);
 }
 
-static struct ca_run *begin(struct ca *ca, const char *order)
+static struct ca_run *begin(struct ca *ca, const char *order, size_t verify_every)
 {
     struct ca_run *r = NULL;
     int64_t nb = ca_cert(ca)->not_before;
-    must(ca_run_begin(ca, order, "device", nb, nb + 1000 * (int64_t)DAY, &r, &e));
+    must(ca_run_begin(ca, order, "device", nb, nb + 1000 * (int64_t)DAY, verify_every, &r, &e));
     return r;
 }
 
@@ -1200,7 +1426,7 @@ static void test_a_batch_is_reserved_signed_and_issued(void **state)
     make_local();
     struct group *g = group_new(1);
     struct ca *ca = open_ca("local");
-    struct ca_run *r = begin(ca, "A1");
+    struct ca_run *r = begin(ca, "A1", 1);
     must(ca_group_reserve(r, g->items, GROUP, &e));
     assert_int_equal(
         sql("local", "SELECT count(*) FROM certificate WHERE state = 'reserved' AND order_name = 'A1'"),
@@ -1246,7 +1472,7 @@ static void test_a_group_left_by_a_crash_becomes_void(void **state)
     make_local();
     struct group *g = group_new(1);
     struct ca *ca = open_ca("local");
-    struct ca_run *r = begin(ca, "A1");
+    struct ca_run *r = begin(ca, "A1", 1);
     uint8_t serial[SERIAL_LEN];
     must(ca_group_reserve(r, g->items, GROUP, &e));
     must(ca_group_sign(r, g->items, GROUP, &e));
@@ -1255,10 +1481,10 @@ static void test_a_group_left_by_a_crash_becomes_void(void **state)
     ca_close(ca);
 
     ca = open_ca("local");
-    r = begin(ca, "B2"); /* another order's leftovers are not its business */
+    r = begin(ca, "B2", 1); /* another order's leftovers are not its business */
     ca_run_end(r);
     assert_int_equal(sql("local", "SELECT count(*) FROM certificate WHERE state = 'reserved'"), GROUP);
-    r = begin(ca, "A1");
+    r = begin(ca, "A1", 1);
     assert_int_equal(sql("local", "SELECT count(*) FROM certificate WHERE state = 'void'"), GROUP);
     assert_int_equal(
         sql("local",
@@ -1287,9 +1513,9 @@ static void test_ids_and_keys_are_unique_over_orders(void **state)
     make_local();
     struct group *g = group_new(1), *h = group_new(GROUP); /* the first of h is the last of g */
     struct ca *ca = open_ca("local");
-    struct ca_run *r = begin(ca, "A1"), *s = NULL;
+    struct ca_run *r = begin(ca, "A1", 1), *s = NULL;
     must(ca_group_reserve(r, g->items, GROUP, &e));
-    s = begin(ca, "A2");
+    s = begin(ca, "A2", 1);
     refused(ca_group_reserve(s, h->items, GROUP, &e), RC_CONFLICT, "ca.id-reused");
     assert_non_null(strstr(e.text, "'MX1-000150'"));
     assert_int_equal(sql("local", "SELECT count(*) FROM certificate WHERE order_name = 'A2'"), 0);
@@ -1316,12 +1542,12 @@ static void test_a_run_is_judged_before_it_begins(void **state)
     struct ca *ca = open_ca("local");
     struct ca_run *r = NULL;
     int64_t nb = ca_cert(ca)->not_before, na = ca_cert(ca)->not_after;
-    refused(ca_run_begin(ca, "A1", "office", nb, na, &r, &e), RC_DENIED, "ca.profile");
-    refused(ca_run_begin(ca, "../A1", "device", nb, na, &r, &e), RC_INPUT, "ca.order");
-    refused(ca_run_begin(ca, "A1", "device", nb, na + 1, &r, &e), RC_DENIED, "lint.issuer-end");
-    refused(ca_run_begin(ca, "A1", "device", nb - 1, na, &r, &e), RC_DENIED, "lint.issuer-begin");
-    refused(ca_run_begin(ca, "A1", "device", na, nb, &r, &e), RC_INPUT, "x509.validity");
-    must(ca_run_begin(ca, "A1", "device", nb, na, &r, &e));
+    refused(ca_run_begin(ca, "A1", "office", nb, na, 1, &r, &e), RC_DENIED, "ca.profile");
+    refused(ca_run_begin(ca, "../A1", "device", nb, na, 1, &r, &e), RC_INPUT, "ca.order");
+    refused(ca_run_begin(ca, "A1", "device", nb, na + 1, 1, &r, &e), RC_DENIED, "lint.issuer-end");
+    refused(ca_run_begin(ca, "A1", "device", nb - 1, na, 1, &r, &e), RC_DENIED, "lint.issuer-begin");
+    refused(ca_run_begin(ca, "A1", "device", na, nb, 1, &r, &e), RC_INPUT, "x509.validity");
+    must(ca_run_begin(ca, "A1", "device", nb, na, 1, &r, &e));
     ca_run_end(r);
     ca_close(ca);
 }
@@ -1348,7 +1574,7 @@ static void test_groups_are_signed_by_several_threads(void **state)
     make_local();
     struct group *g = group_new(1);
     struct ca *ca = open_ca("local");
-    struct ca_run *r = begin(ca, "A1");
+    struct ca_run *r = begin(ca, "A1", 1);
     must(ca_group_reserve(r, g->items, GROUP, &e));
     struct worker w[THREADS];
     pthread_t t[THREADS];
@@ -1380,7 +1606,7 @@ static void test_a_token_that_fails_leaves_no_certificate(void **state)
     struct group *g = group_new(1);
     keys.signs = 1; /* the first 64 of the group are signed */
     struct ca *ca = open_ca("local");
-    struct ca_run *r = begin(ca, "A1");
+    struct ca_run *r = begin(ca, "A1", 1);
     must(ca_group_reserve(r, g->items, GROUP, &e));
     refused(ca_group_sign(r, g->items, GROUP, &e), RC_TOKEN, "hsm.gone");
     for (int i = 0; i < GROUP; i++)
@@ -1388,6 +1614,81 @@ static void test_a_token_that_fails_leaves_no_certificate(void **state)
     ca_run_end(r);
     ca_close(ca);
     keys.signs = ALWAYS;
+    group_free(g);
+}
+
+static void test_an_exception_in_every_act(void **state)
+{
+    (void)state;
+    make_local();
+    struct bytes text = BYTES_INIT;
+    must(file_read(at("local/ca.yaml"), FILE_SMALL_MAX, &text, &e));
+    edit("local", bytes_str(&text), EXCEPTION);
+    bytes_free(&text);
+    keys.breaks = "generated-on-token";
+    must(issue_new("local", "device", "MX1-1", "d.pem"));
+    assert_int_equal(told("local", "issue"), 1);
+    struct ca *ca = open_ca("local");
+    struct ca_run *r = begin(ca, "A1", 1);
+    struct group *g = group_new(1);
+    must(ca_group_reserve(r, g->items, GROUP, &e));
+    assert_int_equal(told("local", "reserve"), 1);
+    ca_run_end(r);
+    ca_close(ca);
+    group_free(g);
+}
+
+static bool verifies(const struct ca *ca, const struct ca_item *i)
+{
+    struct cert *c = NULL;
+    struct err why = ERR_INIT;
+    must(cert_parse(i->id, bytes_span(&i->der), &c, &e));
+    bool good = cert_verify_signature(c, ca_cert(ca), &why) == RC_OK;
+    cert_free(c);
+    return good;
+}
+
+/* A group of 150 goes to the token as 64, 64 and 22. */
+static void test_a_lie_is_caught_where_it_is_looked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t every;
+        int lie;
+        bool caught;
+    } cases[] = {
+        {1, 0, true},   {1, 3, true},     {1, 62, true},    {7, 0, true},     {7, 7, true},
+        {7, 56, true},  {7, 63, true},    {7, 3, false},    {7, 62, false},   {1000, 0, true},
+        {63, 21, true}, {1000, 21, true}, {1000, 63, true}, {1000, 1, false},
+    };
+    make_local();
+    struct group *g = group_new(1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ca *ca = open_ca("local");
+        struct ca_run *r = begin(ca, "A1", cases[i].every); /* what the last round left reserved is void */
+        must(ca_group_reserve(r, g->items, GROUP, &e));
+        keys.lie = cases[i].lie;
+        enum rc rc = ca_group_sign(r, g->items, GROUP, &e);
+        keys.lie = NEVER;
+        if ((rc != RC_OK) != cases[i].caught)
+            fail_msg("1 in %zu, a lie at %d: %d", cases[i].every, cases[i].lie, (int)rc);
+        if (rc != RC_OK)
+            assert_string_equal(e.key, "sign.self-check");
+        for (int k = 0; k < GROUP; k++) {
+            if (rc != RC_OK)
+                assert_int_equal(g->items[k].der.n, 0);
+            else
+                assert_int_equal(verifies(ca, &g->items[k]), k % 64 != cases[i].lie);
+        }
+        ca_run_end(r);
+        ca_close(ca);
+    }
+    assert_int_equal(sql("local", "SELECT count(*) FROM audit WHERE event = 'reserve' AND"
+                                  " json_extract(detail, '$.signatures_verified') = 'every'"),
+                     3);
+    assert_int_equal(sql("local", "SELECT count(*) FROM audit WHERE event = 'reserve' AND"
+                                  " json_extract(detail, '$.signatures_verified') = '1 in 7'"),
+                     6);
     group_free(g);
 }
 
@@ -1449,6 +1750,11 @@ int main(void)
         UNIT(test_a_crash_before_the_signature_leaves_a_void_serial),
         UNIT(test_a_replaced_key_is_noticed),
         UNIT(test_configurations_are_read_strictly),
+        UNIT(test_a_key_that_breaks_the_policy),
+        UNIT(test_an_exception_in_every_act),
+        UNIT(test_exceptions_are_read_strictly),
+        UNIT(test_the_schema_knows_the_rules),
+        UNIT(test_an_rsa_key_signs_with_pss),
         UNIT(test_a_home_that_is_not_there),
         UNIT(test_a_home_that_cannot_be_looked_into),
         UNIT(test_one_command_at_a_time),
@@ -1479,6 +1785,7 @@ int main(void)
         UNIT(test_a_run_is_judged_before_it_begins),
         UNIT(test_groups_are_signed_by_several_threads),
         UNIT(test_a_token_that_fails_leaves_no_certificate),
+        UNIT(test_a_lie_is_caught_where_it_is_looked_for),
         UNIT(test_list_and_show),
     };
     return cmocka_run_group_tests_name("ca", tests, NULL, NULL);

@@ -249,6 +249,10 @@ static void test_order_strict(void **state)
         {"[\"sealed-batch\"]", "[\"sealed-batch\",\"station-key\"]", "order.mode"},
         {"[\"sealed-batch\"]", "[]", "order.mode"},
         {"\"verification\":\"every\"", "\"verification\":\"sample\"", "order.verification"},
+        {"\"verification\":\"every\"", "\"verification\":\"sampled\"", "doc.missing"},
+        {"\"verification\":\"every\"", "\"verification\":\"sampled\",\"verify_every\":1", "doc.value"},
+        {"\"verification\":\"every\"", "\"verification\":\"sampled\",\"verify_every\":1001", "doc.value"},
+        {"\"verification\":\"every\"", "\"verification\":\"every\",\"verify_every\":7", "doc.unknown-key"},
         {"\"until\":\"2026-01-02", "\"until\":\"2026-01-01", "order.window"},
         {"\"not_after\":\"2036", "\"not_after\":\"2025", "order.validity"},
         {"line8", "line7", "order.duplicate"},
@@ -280,6 +284,35 @@ static void test_order_strict(void **state)
     check_fails(order_try(bytes_span(&json), &e), RC_INPUT, &e, "doc.syntax");
     order_fini(&o);
     bytes_free(&json);
+}
+
+/* Every signature verified is what an order says that does not speak of it; another choice cannot be
+ * overlooked by a tool that does not know it. */
+static void test_order_sampling(void **state)
+{
+    (void)state;
+    struct order o, back = {0};
+    struct bytes every = BYTES_INIT, json = BYTES_INIT;
+    struct err e = ERR_INIT;
+    order_make(&o);
+    order_encode(&o, &every);
+    check_ok(order_decode("doc", bytes_span(&every), &back, &e), &e);
+    assert_int_equal(back.verify_every, 1);
+    order_encode(&back, &json);
+    assert_true(span_eq(bytes_span(&json), bytes_span(&every)));
+    assert_null(strstr(bytes_str(&every), "verify_every"));
+    order_fini(&back);
+
+    o.verify_every = 7;
+    bytes_reset(&json);
+    order_encode(&o, &json);
+    assert_non_null(strstr(bytes_str(&json), "\"verification\":\"sampled\",\"verify_every\":7,"));
+    check_ok(order_decode("doc", bytes_span(&json), &back, &e), &e);
+    assert_int_equal(back.verify_every, 7);
+    order_fini(&back);
+    order_fini(&o);
+    bytes_free(&json);
+    bytes_free(&every);
 }
 
 static void test_order_limits(void **state)
@@ -1108,6 +1141,7 @@ int main(void)
         cmocka_unit_test(test_id_overlaps),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_order_strict),
+        cmocka_unit_test(test_order_sampling),
         cmocka_unit_test(test_order_limits),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_lists_strict),

@@ -237,9 +237,17 @@ static void test_ecdh_usage(void **state)
     assert_int_equal(jwe_open_ecdh(s, "k", bytes_span(&jwe), &again, &e), RC_DENIED);
     assert_string_equal(e.key, "sign.usage");
     assert_int_equal(jwe_seal_ecdh(SPAN("junk"), "k", content, &jwe, &e), RC_INPUT);
+    signer_free(s);
+    static const char *const other[] = {"ed25519", "rsa-2048"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(softkey_new(alg_by_name(other[i]), KEY_SIGN, &s, &e), RC_OK);
+        assert_int_equal(jwe_open_ecdh(s, "k", bytes_span(&jwe), &again, &e), RC_DENIED);
+        assert_int_equal(jwe_seal_ecdh(bytes_span(&s->spki), "k", content, &jwe, &e), RC_INPUT);
+        assert_string_equal(e.key, "sign.key-type");
+        signer_free(s);
+    }
     secret_free(content);
     bytes_free(&jwe);
-    signer_free(s);
 }
 
 static void assert_hkdf(const struct secret *key, const char *info, size_t n, const char *hex)

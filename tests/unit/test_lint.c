@@ -71,6 +71,8 @@ static int hierarchy_make(void **state)
     local = node_make("local-ca", "ec-p256", "local-ca", &root, 3000, none);
     must(softkey_new(alg_by_name("ec-p256"), KEY_SIGN, &p256, &e), &e);
     must(softkey_new(alg_by_name("ec-p384"), KEY_SIGN, &p384, &e), &e);
+    must(softkey_new(alg_by_name("rsa-2048"), KEY_SIGN, &rsa, &e), &e);
+    must(softkey_new(alg_by_name("ed25519"), KEY_SIGN, &ed25519, &e), &e);
     return pki_dir_make(state);
 }
 
@@ -81,6 +83,8 @@ static int hierarchy_free(void **state)
     node_free(&local);
     signer_free(p256);
     signer_free(p384);
+    signer_free(rsa);
+    signer_free(ed25519);
     return pki_dir_remove(state);
 }
 

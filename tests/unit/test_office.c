@@ -16,6 +16,7 @@ static void test_init(void **state)
     (void)state;
     bool is_new = true;
     char *pin = NULL;
+    struct token_settings token;
     must(office_init(at("office"), at("office.yaml"), keys, &is_new, &e));
     assert_false(is_new);
     assert_int_equal(mode_of(at("office")), 0700);
@@ -28,11 +29,59 @@ static void test_init(void **state)
     assert_false(file_exists(at("office2/office.yaml")));
     free(text);
 
-    must(office_pin_source(at("office"), &pin, &e));
+    must(office_token(at("office"), &pin, &token, &e));
     assert_string_equal(pin, "file:/x");
     free(pin);
-    must(office_config_pin_source(at("other.yaml"), &pin, &e));
+    assert_true(token.deadline_ms == 0 && token.patience_ms == 0);
+    must(office_config_token(at("other.yaml"), &pin, &token, &e));
     free(pin);
+}
+
+/* Its keys sign now and then: how long is waited can be said, how many processes cannot. */
+static void test_token_settings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *token, *key;
+    } bad[] = {
+        {"{workers: 2}", "doc.unknown-key"},
+        {"{deadline-seconds: 601}", "doc.value"},
+        {"{patience-seconds: 0}", "doc.value"},
+        {"[1]", "doc.value"},
+    };
+    char *pin = NULL, *plain = office_config("office", "hq");
+    struct token_settings token;
+    char *text = mem_printf("%stoken: {deadline-seconds: 600, patience-seconds: 5}\n", plain);
+    put(at("token.yaml"), text);
+    free(text);
+    must(office_config_token(at("token.yaml"), &pin, &token, &e));
+    free(pin);
+    assert_true(token.deadline_ms == 600000 && token.patience_ms == 5000);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        text = mem_printf("%stoken: %s\n", plain, bad[i].token);
+        put(at("token.yaml"), text);
+        free(text);
+        refused(office_config_token(at("token.yaml"), &pin, &token, &e), RC_INPUT, bad[i].key);
+    }
+    free(plain);
+}
+
+/* The key that is found is of the configured type, or it is not used. */
+static void test_another_key_type(void **state)
+{
+    (void)state;
+    struct bytes text = BYTES_INIT;
+    struct spec s = {.id = "KT1", .prefix = "KT1-", .quantity = 1, .sequence = ++sequence};
+    bool is_new = false;
+    load("office/office.yaml", &text);
+    char *type = (char *)(uintptr_t)strstr(bytes_str(&text), "ec-p256");
+    memcpy(type, "ec-p384", 7);
+    put(at("office/office.yaml"), bytes_str(&text));
+    refused(try_order(&s, &is_new), RC_CONFLICT, "office.key-changed");
+    memcpy(type, "ec-p256", 7);
+    put(at("office/office.yaml"), bytes_str(&text));
+    must(try_order(&s, &is_new));
+    bytes_free(&text);
 }
 
 /* A home is a folder, a configuration is a file, and what cannot be looked at is neither absent nor another.
@@ -41,14 +90,15 @@ static void test_home_or_config(void **state)
 {
     (void)state;
     char *pin = NULL;
-    refused(office_pin_source(at("root"), &pin, &e), RC_CONFLICT, "office.no-home");
-    refused(office_pin_source(at("office.yaml"), &pin, &e), RC_CONFLICT, "office.no-home");
-    refused(office_config_pin_source(at("missing.yaml"), &pin, &e), RC_SYSTEM, "file.read");
+    struct token_settings token;
+    refused(office_token(at("root"), &pin, &token, &e), RC_CONFLICT, "office.no-home");
+    refused(office_token(at("office.yaml"), &pin, &token, &e), RC_CONFLICT, "office.no-home");
+    refused(office_config_token(at("missing.yaml"), &pin, &token, &e), RC_SYSTEM, "file.read");
     assert_null(strstr(e.text, "init"));
 
     assert_int_equal(mkdir(at("loop"), 0700), 0);
     assert_int_equal(symlink("office.yaml", at("loop/office.yaml")), 0);
-    refused(office_pin_source(at("loop"), &pin, &e), RC_SYSTEM, "file.read");
+    refused(office_token(at("loop"), &pin, &token, &e), RC_SYSTEM, "file.read");
     assert_non_null(strstr(e.text, strerror(ELOOP)));
 }
 
@@ -80,6 +130,7 @@ static void test_config_refused(void **state)
         /* what is replaced, by what, key */
         {"name: hq", "name: \"a/b\"", "office.config"},
         {"algorithm: ec-p256", "algorithm: rsa", "office.config"},
+        {"algorithm: ec-p256", "algorithm: rsa-3072-pss", "office.config"},
         {"subject: {O: Example}", "subject: {CN: x}", "office.config"},
         {"soft:x-release", "soft:x-order", "office.config"},
         {"subject: {O: Example}", "subject: {X: y}", "doc.unknown-key"},
@@ -102,10 +153,11 @@ static void test_config_refused(void **state)
     }
     struct bytes example = BYTES_INIT;
     char *pin = NULL;
+    struct token_settings token;
     must(file_read("docs/examples/office.yaml", FILE_SMALL_MAX, &example,
                    &e)); /* but for its zeros it is right */
     put(at("bad.yaml"), bytes_str(&example));
-    refused(office_config_pin_source(at("bad.yaml"), &pin, &e), RC_INPUT, "doc.placeholder");
+    refused(office_config_token(at("bad.yaml"), &pin, &token, &e), RC_INPUT, "doc.placeholder");
     assert_non_null(strstr(e.text, "zeros"));
     bytes_free(&example);
 
@@ -114,7 +166,7 @@ static void test_config_refused(void **state)
     memcpy(strstr(text, "station-issuer: ") + strlen("station-issuer: \""),
            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", 64);
     put(at("bad.yaml"), text);
-    refused(office_config_pin_source(at("bad.yaml"), &pin, &e), RC_INPUT, "doc.placeholder");
+    refused(office_config_token(at("bad.yaml"), &pin, &token, &e), RC_INPUT, "doc.placeholder");
     assert_non_null(strstr(e.text, "'station-issuer'"));
     free(text);
 }
@@ -360,6 +412,8 @@ static void test_spec_places(void **state)
         {"digits: 6", "digits: 1", "E1.yaml:18: 'stations[0].ids'"},
         {"prefix: \"E1-\"", "prefix: \"-\"", "E1.yaml:18: 'stations[0].ids'"},
         {"lot-size: 500", "lot-size: 1", "E1.yaml:11: 'lot-size'"},
+        {"lot-size: 500", "verify-every: 0", "E1.yaml:11: 'verify-every'"},
+        {"lot-size: 500", "verify-every: 1001", "E1.yaml:11: 'verify-every'"},
         {"- name: line8", "- name: line7", "E1.yaml:19: 'stations[1].name'"},
         {"\"T9-\", digits: 7, count: 5000000", "\"E1-\", digits: 6, count: 3",
          "E1.yaml:24: 'stations[1].ids'"},
@@ -489,8 +543,9 @@ static void test_order_key_revoked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_init),           cmocka_unit_test(test_home_or_config),
-        cmocka_unit_test(test_init_resumes),   cmocka_unit_test(test_config_refused),
+        cmocka_unit_test(test_init),           cmocka_unit_test(test_token_settings),
+        cmocka_unit_test(test_home_or_config), cmocka_unit_test(test_init_resumes),
+        cmocka_unit_test(test_config_refused), cmocka_unit_test(test_another_key_type),
         cmocka_unit_test(test_import),         cmocka_unit_test(test_no_certificate_yet),
         cmocka_unit_test(test_order),          cmocka_unit_test(test_order_refused),
         cmocka_unit_test(test_order_stations), cmocka_unit_test(test_order_ca),

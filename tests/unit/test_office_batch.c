@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -142,6 +143,191 @@ static void test_batch_stops(void **state)
     /* The other order is not disturbed. */
     must(try_batch("D2", &report));
     check_batch("D2", "local", "D2.batch");
+}
+
+/* ---- a token that signs wrongly once ---- */
+
+/* The CA's token: in the first request that it is given, the signature in this place is wrong. */
+static struct liar {
+    struct keystore base;
+    int place;
+    _Atomic bool lied;
+} liar;
+
+struct liar_signer {
+    struct signer base;
+    struct signer *real;
+};
+
+static enum rc liar_sign(struct signer *s, const struct alg *a, const struct span *inputs, size_t n,
+                         struct bytes *ret, struct err *err)
+{
+    struct signer *real = ((struct liar_signer *)s)->real;
+    enum rc rc = real->ops->sign(real, a, inputs, n, ret, err);
+    bool lied = true;
+    if (rc == RC_OK && n > (size_t)liar.place)
+        lied = atomic_exchange(&liar.lied, true);
+    if (!lied)
+        ret[liar.place].p[ret[liar.place].n - 1] ^= 1;
+    return rc;
+}
+
+static void liar_free(struct signer *s)
+{
+    signer_free(((struct liar_signer *)s)->real);
+    signer_fini(s);
+    free(s);
+}
+
+static enum rc liar_find(struct keystore *k, const char *uri, enum key_usage usage,
+                         const struct key_exceptions *allowed, struct signer **ret, struct err *err)
+{
+    static const struct signer_ops ops = {.sign = liar_sign, .free = liar_free};
+    struct signer *real = NULL;
+    (void)k;
+    must(keys->ops->find(keys, uri, usage, allowed, &real, err));
+    struct liar_signer *s = mem_new(sizeof(*s));
+    s->real = real;
+    must(signer_init(&s->base, &ops, usage, uri, bytes_span(&real->spki), err));
+    *ret = &s->base;
+    return RC_OK;
+}
+
+/* An order of 100 devices, its batch made with such a token: requests of 64 and 36. */
+static enum rc batch_with_lie(const char *id, const char *verify, int place, struct batch_report *ret)
+{
+    static const struct keystore_ops ops = {.find = liar_find};
+    char *prefix = mem_printf("%s-", id), *order = mem_printf("%s.order", id),
+         *out = mem_printf("%s.batch", id);
+    struct spec s = {.id = id, .prefix = prefix, .quantity = 100, .extra = verify, .sequence = ++sequence};
+    struct office *o = NULL;
+    struct ca *ca = NULL;
+    bool is_new = false;
+    must(try_order(&s, &is_new));
+    liar.base.ops = &ops;
+    liar.place = place;
+    liar.lied = false;
+    o = open_office();
+    must(ca_open(at("local"), &liar.base, &ca, &e));
+    enum rc rc = office_batch_make(o, ca, at(order), NULL, at(out), ret, &e);
+    assert_true(liar.lied);
+    ca_close(ca);
+    office_close(o);
+    free(prefix);
+    free(order);
+    free(out);
+    return rc;
+}
+
+/* Nothing of the group stays, neither in the CA nor in the folder; the honest token then makes all of it. */
+static void nothing_is_kept(const char *id)
+{
+    struct batch_report report;
+    char *lines = mem_printf("%s.batch.part/devices.jsonl", id), *out = mem_printf("%s.batch", id),
+         *issued =
+             mem_printf("SELECT count(*) FROM certificate WHERE order_name = '%s' AND state = 'issued'", id);
+    struct bytes text = BYTES_INIT;
+    assert_string_equal(e.key, "sign.self-check");
+    load(lines, &text);
+    assert_int_equal(text.n, 0);
+    assert_int_equal(sql_int("local/ca.db", issued), 0);
+    must(try_batch(id, &report));
+    assert_int_equal(report.made, 100);
+    check_batch(id, "local", out);
+    bytes_free(&text);
+    free(lines);
+    free(out);
+    free(issued);
+}
+
+static int64_t batch_says(const char *id, const char *verified)
+{
+    char *sql = mem_printf("SELECT count(*) FROM audit WHERE event = 'batch' AND"
+                           " json_extract(detail, '$.batch') = '%s.line7' AND"
+                           " json_extract(detail, '$.signatures_verified') = '%s'",
+                           id, verified);
+    int64_t n = sql_int("office/office.db", sql);
+    free(sql);
+    return n;
+}
+
+/* The lines of a batch without their keys; ret_bad: how many certificates this CA has not signed. */
+static void read_lines(const char *folder_name, struct opened *ret, size_t *ret_bad)
+{
+    char *name = mem_printf("%s/devices.jsonl", folder_name);
+    struct bytes text = BYTES_INIT;
+    struct ca *ca = open_ca("local");
+    read_batch(folder_name, &ret->b);
+    ret->devices = mem_array((size_t)ret->b.count, sizeof(*ret->devices));
+    load(name, &text);
+    const uint8_t *p = text.p, *end = text.p + text.n;
+    *ret_bad = 0;
+    for (uint64_t i = 0; i < ret->b.count; i++) {
+        struct device *d = &ret->devices[i];
+        struct err why = ERR_INIT;
+        const uint8_t *lf = memchr(p, '\n', (size_t)(end - p));
+        assert_non_null(lf);
+        must(batch_line_decode(name, (int64_t)i + 1, (struct span){p, (size_t)(lf - p)}, &d->line, &e));
+        must(cert_parse("device", bytes_span(&d->line.cert), &d->cert, &e));
+        *ret_bad += cert_verify_signature(d->cert, ca_cert(ca), &why) != RC_OK;
+        p = lf + 1;
+    }
+    ca_close(ca);
+    bytes_free(&text);
+    free(name);
+}
+
+static void test_every_signature_is_verified(void **state)
+{
+    (void)state;
+    struct batch_report report;
+    refused(batch_with_lie("L1", NULL, 3, &report), RC_TOKEN, "sign.self-check");
+    nothing_is_kept("L1");
+    assert_int_equal(batch_says("L1", "every"), 1);
+    refused(batch_with_lie("L2", "verify-every: 1\n", 62, &report), RC_TOKEN, "sign.self-check");
+    nothing_is_kept("L2");
+}
+
+static void test_signatures_are_sampled(void **state)
+{
+    (void)state;
+    static const int looked_at[] = {0, 7, 56, 63};
+    struct batch_report report;
+    for (size_t i = 0; i < sizeof(looked_at) / sizeof(looked_at[0]); i++) {
+        char id[8];
+        snprintf(id, sizeof(id), "M%zu", i);
+        refused(batch_with_lie(id, "verify-every: 7\n", looked_at[i], &report), RC_TOKEN, "sign.self-check");
+        nothing_is_kept(id);
+        assert_int_equal(batch_says(id, "1 in 7"), 1);
+    }
+    assert_int_equal(sql_int("local/ca.db", "SELECT count(*) FROM audit WHERE event = 'reserve' AND"
+                                            " json_extract(detail, '$.order') = 'M1' AND"
+                                            " json_extract(detail, '$.signatures_verified') = '1 in 7'"),
+                     2);
+}
+
+/* What sampling gives up, as docs/formats.md says it: the batch holds a certificate that nobody will take,
+ * and the manifest that holds it is not taken in. (A station refuses this device: test_station_batch.) */
+static void test_a_lie_that_was_not_looked_at(void **state)
+{
+    (void)state;
+    struct batch_report report;
+    struct opened o = {0};
+    struct order *order = mem_new(sizeof(*order));
+    struct reconciliation r;
+    size_t bad = 0;
+    must(batch_with_lie("N1", "verify-every: 7\n", 3, &report));
+    assert_int_equal(report.verify_every, 7);
+    read_lines("N1.batch", &o, &bad);
+    assert_int_equal(bad, 1);
+    read_order("N1", order);
+    write_manifest(
+        &(struct closing){.order = "N1", .folder = "N1.batch", .name = "N1", .good = 100, .journal = 'n'}, &o,
+        order);
+    refused(try_ingest("N1", &r), RC_DENIED, "office.ca");
+    opened_free(&o);
+    order_fini(order);
+    free(order);
 }
 
 /* ---- taking up what a crash left ---- */
@@ -385,6 +571,9 @@ int main(void)
         cmocka_unit_test(test_batch),
         cmocka_unit_test(test_batch_refused),
         cmocka_unit_test(test_batch_stops),
+        cmocka_unit_test(test_every_signature_is_verified),
+        cmocka_unit_test(test_signatures_are_sampled),
+        cmocka_unit_test(test_a_lie_that_was_not_looked_at),
         cmocka_unit_test(test_resume_stages),
         cmocka_unit_test(test_resume_lost),
         cmocka_unit_test(test_crash_at_each_sync),

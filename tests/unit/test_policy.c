@@ -5,8 +5,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "hsm/quirks.h"
 #include "hsm/token.h"
 
 /* The rules that a check reported, one after the other. */
@@ -40,6 +42,7 @@ static struct key_info good(enum key_usage usage)
         .sign = usage == KEY_SIGN,
         .derive = usage == KEY_DERIVE,
         .same_label = 1,
+        .same_id = 1,
     };
 }
 
@@ -49,9 +52,9 @@ static void good_keys(void **state)
     struct err e = ERR_INIT;
     struct seen s = {.n = 0};
     struct key_info k = good(KEY_SIGN);
-    assert_int_equal(key_policy_check(&k, KEY_SIGN, broken, &s, &e), RC_OK);
+    assert_int_equal(key_policy_check(&k, KEY_SIGN, NULL, broken, &s, &e), RC_OK);
     k = good(KEY_DERIVE);
-    assert_int_equal(key_policy_check(&k, KEY_DERIVE, broken, &s, &e), RC_OK);
+    assert_int_equal(key_policy_check(&k, KEY_DERIVE, NULL, broken, &s, &e), RC_OK);
     assert_int_equal(s.n, 0);
 }
 
@@ -60,11 +63,11 @@ static void breaks(const struct key_info *k, enum key_usage usage, const char *r
 {
     struct err e = ERR_INIT;
     struct seen s = {.n = 0};
-    assert_int_equal(key_policy_check(k, usage, broken, &s, &e), RC_DENIED);
+    assert_int_equal(key_policy_check(k, usage, NULL, broken, &s, &e), RC_DENIED);
     assert_string_equal(e.key, "hsm.key-policy");
     assert_int_equal(s.n, 1);
     assert_int_equal(strncmp(s.rules, rule, strlen(rule)), 0);
-    assert_int_equal(key_policy_check(k, usage, NULL, NULL, &e), RC_DENIED);
+    assert_int_equal(key_policy_check(k, usage, NULL, NULL, NULL, &e), RC_DENIED);
 }
 
 /* One attribute: the wrong value breaks the rule, and so does not knowing it unless the token then cannot do
@@ -100,7 +103,7 @@ static void each_flag(void **state)
         breaks(&k, KEY_SIGN, flags[i].rule);
         memcpy((char *)&k + flags[i].offset, &(int){-1}, sizeof(int));
         if (flags[i].unknown_is_fine)
-            assert_int_equal(key_policy_check(&k, KEY_SIGN, NULL, NULL, &e), RC_OK);
+            assert_int_equal(key_policy_check(&k, KEY_SIGN, NULL, NULL, NULL, &e), RC_OK);
         else
             breaks(&k, KEY_SIGN, flags[i].rule);
     }
@@ -115,9 +118,9 @@ static void usages(void **state)
     k.sign = 1;
     breaks(&k, KEY_DERIVE, "usage-sign ");
     k = good(KEY_SIGN);
-    assert_int_equal(key_policy_check(&k, KEY_DERIVE, broken, &s, &e), RC_DENIED);
+    assert_int_equal(key_policy_check(&k, KEY_DERIVE, NULL, broken, &s, &e), RC_DENIED);
     assert_int_equal(s.n, 2);
-    assert_string_equal(s.rules, "usage-derive usage-sign ");
+    assert_string_equal(s.rules, "usage-sign usage-derive ");
 }
 
 static void the_rest(void **state)
@@ -134,6 +137,47 @@ static void the_rest(void **state)
     breaks(&k, KEY_SIGN, "label-unique");
 }
 
+/* A rule that a configuration names may be broken, says so, and no other. */
+static void exceptions_by_name(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    struct key_exception one = {mem_str("generated-on-token"), mem_str("brought from the old token")};
+    struct key_exceptions allowed = {&one, 1};
+    struct key_info k = good(KEY_SIGN);
+    assert_null(key_policy_exceptions(&k, KEY_SIGN, &allowed));
+    k.local = 0;
+    assert_int_equal(key_policy_check(&k, KEY_SIGN, NULL, NULL, NULL, &e), RC_DENIED);
+    assert_int_equal(key_policy_check(&k, KEY_SIGN, &allowed, NULL, NULL, &e), RC_OK);
+    char *text = key_policy_exceptions(&k, KEY_SIGN, &allowed);
+    assert_string_equal(text, "generated-on-token (brought from the old token)");
+    free(text);
+    k.sensitive = 0;
+    assert_int_equal(key_policy_check(&k, KEY_SIGN, &allowed, NULL, NULL, &e), RC_DENIED);
+    free(one.rule);
+    free(one.reason);
+}
+
+static void exceptions_by_quirk_file(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    struct quirks q = {.name = mem_str("nss"), .unreliable = 1U << PROTO_F_LOCAL};
+    q.unreliable_why[PROTO_F_LOCAL] = mem_str("always false");
+    struct key_info k = good(KEY_SIGN);
+    k.quirks = &q;
+    assert_null(key_policy_exceptions(&k, KEY_SIGN, NULL));
+    k.local = 0;
+    assert_int_equal(key_policy_check(&k, KEY_SIGN, NULL, NULL, NULL, &e), RC_OK);
+    char *text = key_policy_exceptions(&k, KEY_SIGN, NULL);
+    assert_string_equal(text, "generated-on-token (quirk file 'nss': always false)");
+    free(text);
+    k.never_extractable = 0;
+    assert_int_equal(key_policy_check(&k, KEY_SIGN, NULL, NULL, NULL, &e), RC_DENIED);
+    free(q.name);
+    free(q.unreliable_why[PROTO_F_LOCAL]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +185,8 @@ int main(void)
         cmocka_unit_test(each_flag),
         cmocka_unit_test(usages),
         cmocka_unit_test(the_rest),
+        cmocka_unit_test(exceptions_by_name),
+        cmocka_unit_test(exceptions_by_quirk_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,10 +72,12 @@ static void test_alg_rows(void **state)
         assert_ptr_equal(alg_by_sig_algid(a->sig_algid), a);
         assert_ptr_equal(alg_by_params(a->params), a);
     }
-    assert_null(alg_by_name("rsa-2048"));
+    assert_null(alg_by_name("rsa-1024"));
     assert_null(alg_by_params(SPAN("\x06\x01\x00")));
     assert_null(alg_by_sig_algid(SPAN("")));
-    assert_string_equal(alg_names(), "ec-p256, ec-p384");
+    assert_string_equal(alg_names(), "ec-p256, ec-p384, ed25519, rsa-2048, rsa-2048-pss, rsa-3072, "
+                                     "rsa-3072-pss, rsa-4096, rsa-4096-pss");
+    assert_string_equal(alg_key_names(), "ec-p256, ec-p384, ed25519, rsa-2048, rsa-3072, rsa-4096");
 }
 
 /* Our constants against what libcrypto writes, and the way back. */
@@ -131,7 +133,7 @@ static void test_spki_names_type(void **state)
         const char *type;
         const char *group;
         const char *said;
-    } rows[] = {{"EC", "P-521", "'id-ecPublicKey secp521r1'"}, {"ED25519", NULL, "'ED25519'"}};
+    } rows[] = {{"EC", "P-521", "'id-ecPublicKey secp521r1'"}, {"ED448", NULL, "'ED448'"}};
     const struct alg *a = NULL;
 
     (void)state;
@@ -286,24 +288,28 @@ static void test_sign(void **state)
     for (size_t i = 0; i < ALGS; i++) {
         struct signer *s = new_key(alg_list[i], KEY_SIGN);
         struct span spki = bytes_span(&s->spki);
-        uint8_t digests[3 * DIGEST_MAX];
+        uint8_t random[3 * DIGEST_MAX];
+        struct span digests[3];
         struct bytes sig[3] = {BYTES_INIT, BYTES_INIT, BYTES_INIT};
         struct bytes one = BYTES_INIT;
         size_t n = s->alg->digest_len;
 
-        assert_int_equal(random_bytes(digests, sizeof(digests), &e), RC_OK);
+        assert_int_equal(random_bytes(random, sizeof(random), &e), RC_OK);
+        for (size_t k = 0; k < 3; k++)
+            digests[k] = (struct span){random + k * n, n};
         assert_int_equal(signer_sign(s, digests, 3, sig, &e), RC_OK);
         for (size_t k = 0; k < 3; k++)
-            assert_int_equal(signature_verify(spki, digests + k * n, bytes_span(&sig[k]), &e), RC_OK);
-        assert_err(signature_verify(spki, digests + n, bytes_span(&sig[0]), &e), RC_INPUT,
+            assert_int_equal(signature_verify(s->alg, spki, digests[k], bytes_span(&sig[k]), &e), RC_OK);
+        assert_err(signature_verify(s->alg, spki, digests[1], bytes_span(&sig[0]), &e), RC_INPUT,
                    "sign.bad-signature");
         bytes_add_byte(&sig[0], 0);
-        assert_err(signature_verify(spki, digests, bytes_span(&sig[0]), &e), RC_INPUT, "sign.bad-signature");
-        assert_err(signature_verify(spki, digests, SPAN(""), &e), RC_INPUT, "sign.bad-signature");
+        assert_err(signature_verify(s->alg, spki, digests[0], bytes_span(&sig[0]), &e), RC_INPUT,
+                   "sign.bad-signature");
+        assert_err(signature_verify(s->alg, spki, digests[0], SPAN(""), &e), RC_INPUT, "sign.bad-signature");
 
         assert_int_equal(signer_sign_message(s, SPAN("text"), &one, &e), RC_OK);
-        assert_int_equal(signature_verify_message(spki, SPAN("text"), bytes_span(&one), &e), RC_OK);
-        assert_err(signature_verify_message(spki, SPAN("test"), bytes_span(&one), &e), RC_INPUT,
+        assert_int_equal(signature_verify_message(s->alg, spki, SPAN("text"), bytes_span(&one), &e), RC_OK);
+        assert_err(signature_verify_message(s->alg, spki, SPAN("test"), bytes_span(&one), &e), RC_INPUT,
                    "sign.bad-signature");
         for (size_t k = 0; k < 3; k++)
             bytes_free(&sig[k]);
@@ -363,18 +369,18 @@ struct liar {
     bool broken; /* the token is gone */
 };
 
-static enum rc liar_sign(struct signer *s, const uint8_t *digests, size_t n, struct bytes *ret,
-                         struct err *err)
+static enum rc liar_sign(struct signer *s, const struct alg *a, const struct span *inputs, size_t n,
+                         struct bytes *ret, struct err *err)
 {
     struct liar *l = (struct liar *)s;
     uint8_t other[DIGEST_MAX] = {1};
 
     if (l->broken)
         return err_set(err, RC_TOKEN, "hsm.gone", "token 'x': it is gone");
-    enum rc rc = signer_sign(l->real, digests, n, ret, err);
+    enum rc rc = signer_sign_as(l->real, a, inputs, n, 1, ret, err);
     if (rc == RC_OK && l->bad < n && l->wrong) {
         bytes_free(&ret[l->bad]);
-        rc = signer_sign(l->real, other, 1, &ret[l->bad], err);
+        rc = signer_sign(l->real, &(struct span){other, l->real->alg->digest_len}, 1, &ret[l->bad], err);
     } else if (rc == RC_OK && l->bad < n) {
         ret[l->bad].p[ret[l->bad].n - 1] ^= 1;
     }
@@ -397,7 +403,7 @@ static void liar_free(struct signer *s)
 
 static void liar_init(struct liar *l, struct signer *real)
 {
-    static const struct signer_ops ops = {liar_sign, liar_derive, liar_free};
+    static const struct signer_ops ops = {.sign = liar_sign, .derive = liar_derive, .free = liar_free};
 
     memset(l, 0, sizeof(*l));
     assert_int_equal(signer_init(&l->base, &ops, real->usage, "liar", bytes_span(&real->spki), &e), RC_OK);
@@ -407,7 +413,8 @@ static void liar_init(struct liar *l, struct signer *real)
 static void test_self_check(void **state)
 {
     struct signer *real = new_key("ec-p256", KEY_SIGN);
-    uint8_t digests[4 * 32] = {0};
+    static const uint8_t zero[32];
+    const struct span digests[4] = {{zero, 32}, {zero, 32}, {zero, 32}, {zero, 32}};
     struct bytes sig[4] = {BYTES_INIT, BYTES_INIT, BYTES_INIT, BYTES_INIT};
     struct liar l;
 
@@ -441,7 +448,7 @@ static void test_derive_length(void **state)
 
 static void test_signer_init_bad(void **state)
 {
-    static const struct signer_ops ops = {liar_sign, liar_derive, liar_free};
+    static const struct signer_ops ops = {.sign = liar_sign, .derive = liar_derive, .free = liar_free};
     struct signer s;
 
     (void)state;
@@ -487,12 +494,13 @@ static void test_softstore(void **state)
     struct signer *made = NULL, *found = NULL;
 
     (void)state;
-    assert_err(k->ops->find(k, "soft:root", KEY_SIGN, &found, &e), RC_TOKEN, "hsm.no-key");
-    assert_int_equal(k->ops->generate(k, "soft:root", a, KEY_SIGN, &made, &e), RC_OK);
-    assert_err(k->ops->generate(k, "soft:root", a, KEY_SIGN, &found, &e), RC_CONFLICT, "hsm.key-exists");
-    assert_err(k->ops->find(k, "soft:root", KEY_DERIVE, &found, &e), RC_DENIED, "sign.usage");
-    assert_err(k->ops->find(k, "pkcs11:object=root", KEY_SIGN, &found, &e), RC_INPUT, "sign.soft-uri");
-    assert_int_equal(k->ops->find(k, "soft:root", KEY_SIGN, &found, &e), RC_OK);
+    assert_err(k->ops->find(k, "soft:root", KEY_SIGN, NULL, &found, &e), RC_TOKEN, "hsm.no-key");
+    assert_int_equal(k->ops->generate(k, "soft:root", a, KEY_SIGN, NULL, &made, &e), RC_OK);
+    assert_err(k->ops->generate(k, "soft:root", a, KEY_SIGN, NULL, &found, &e), RC_CONFLICT,
+               "hsm.key-exists");
+    assert_err(k->ops->find(k, "soft:root", KEY_DERIVE, NULL, &found, &e), RC_DENIED, "sign.usage");
+    assert_err(k->ops->find(k, "pkcs11:object=root", KEY_SIGN, NULL, &found, &e), RC_INPUT, "sign.soft-uri");
+    assert_int_equal(k->ops->find(k, "soft:root", KEY_SIGN, NULL, &found, &e), RC_OK);
     assert_true(span_eq(bytes_span(&made->spki), bytes_span(&found->spki)));
     assert_string_equal(found->name, "root");
     signer_free(made);
@@ -575,6 +583,24 @@ static void test_pkcs8_decode(void **state)
         bytes_free(&point);
         bytes_free(&again);
     }
+}
+
+/* Nothing of any length is taken for a key of a type that has no such form. */
+static void test_pkcs8_lengths(void **state)
+{
+    struct secret *junk = secret_new(PKCS8_MAX);
+    struct bytes point = BYTES_INIT;
+    const struct alg *a = NULL;
+
+    (void)state;
+    memset(secret_data(junk), 0, PKCS8_MAX);
+    for (size_t n = 0; n <= PKCS8_MAX; n++) {
+        struct secret *some = secret_from(secret_data(junk), n);
+        assert_err(pkcs8_decode(some, &a, &point, &e), RC_INPUT, "sign.pkcs8");
+        secret_free(some);
+    }
+    assert_int_equal(point.n, 0);
+    secret_free(junk);
 }
 
 static void test_softkey_load(void **state)
@@ -696,13 +722,14 @@ static void test_evp_pieces(void **state)
     assert_int_equal(EVP_DigestSignInit_ex(ctx, NULL, NULL, evp_context(), NULL, key, NULL), 1);
     assert_int_equal(EVP_DigestSignUpdate(ctx, "a", 1), 1);
     assert_int_equal(EVP_DigestSignFinal(ctx, sig, &n), 1);
-    assert_int_equal(signature_verify_message(bytes_span(&s->spki), SPAN("a"), (struct span){sig, n}, &e),
-                     RC_OK);
+    assert_int_equal(
+        signature_verify_message(s->alg, bytes_span(&s->spki), SPAN("a"), (struct span){sig, n}, &e), RC_OK);
     assert_int_equal(EVP_DigestSignUpdate(ctx, "bc", 2), 1);
     n = sizeof(sig);
     assert_int_equal(EVP_DigestSignFinal(ctx, sig, &n), 1);
-    assert_int_equal(signature_verify_message(bytes_span(&s->spki), SPAN("abc"), (struct span){sig, n}, &e),
-                     RC_OK);
+    assert_int_equal(
+        signature_verify_message(s->alg, bytes_span(&s->spki), SPAN("abc"), (struct span){sig, n}, &e),
+        RC_OK);
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(key);
     signer_free(s);
@@ -855,6 +882,7 @@ int main(void)
         cmocka_unit_test(test_softstore),
         cmocka_unit_test(test_pkcs8_encode),
         cmocka_unit_test(test_pkcs8_decode),
+        cmocka_unit_test(test_pkcs8_lengths),
         cmocka_unit_test(test_softkey_load),
         cmocka_unit_test(test_evp_key),
         cmocka_unit_test(test_evp_request),

@@ -147,7 +147,7 @@ static void test_order_signers(void **state)
     order_for_us(&o, "A1", 1, 2);
     pki_signer_make(&device, &w.pki, &w.pki.local, "device", "MX1-000001");
     refuse_order(&o, &device, RC_DENIED, "verify.role");
-    must(w.keys->ops->find(w.keys, "soft:manifest", KEY_SIGN, &manifest.key, &e));
+    must(w.keys->ops->find(w.keys, "soft:manifest", KEY_SIGN, NULL, &manifest.key, &e));
     pki_chain(&w.pki, &w.pki.online, w.manifest, &manifest.chain);
     refuse_order(&o, &manifest, RC_DENIED, "verify.role");
     pki_signer_make(&release, &w.pki, &w.pki.online, "release", "release");

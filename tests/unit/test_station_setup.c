@@ -46,7 +46,7 @@ static void test_init(void **state)
     assert_int_equal(mode_of(at("home")), 0700);
     assert_false(file_exists(at("home/seal.csr")));
     csr = read_csr(at("home/manifest.csr"));
-    must(w.keys->ops->find(w.keys, "soft:manifest", KEY_SIGN, &key, &e));
+    must(w.keys->ops->find(w.keys, "soft:manifest", KEY_SIGN, NULL, &key, &e));
     assert_true(span_eq(csr->spki, bytes_span(&key->spki)));
     assert_string_equal(csr->cn, "line7");
     assert_int_equal(csr->possession, POSSESSION_SIGNATURE);
@@ -89,6 +89,7 @@ static void test_config(void **state)
     } rows[] = {
         {"name: line7", "name: _line", "doc.value"},
         {"ec-p256", "rsa-2048", "doc.value"},
+        {"ec-p256", "ec-p521", "doc.value"},
         {"soft:seal", "soft:manifest", "doc.value"},
         {"  seal:", "  sel:", "doc.missing"},
         {"O: Example", "X: Example", "doc.unknown-key"},
@@ -119,25 +120,28 @@ static void test_config(void **state)
     }
 }
 
-static void test_pin_source(void **state)
+static void test_token_settings(void **state)
 {
     struct bytes text = BYTES_INIT;
     char *pin = NULL;
+    struct token_settings token;
 
     (void)state;
-    must(station_pin_source(at("station.yaml"), &pin, &e));
+    must(station_token(at("station.yaml"), &pin, &token, &e));
     assert_null(pin);
     load(at("station.yaml"), &text);
-    bytes_add_str(&text, "pin-source: file:/secret/pin\n");
+    bytes_add_str(&text,
+                  "pin-source: file:/secret/pin\ntoken: {deadline-seconds: 3, patience-seconds: 3600}\n");
     store(at("station.yaml"), bytes_span(&text));
-    must(station_pin_source(at("station.yaml"), &pin, &e));
+    must(station_token(at("station.yaml"), &pin, &token, &e));
     assert_string_equal(pin, "file:/secret/pin");
+    assert_true(token.deadline_ms == 3000 && token.patience_ms == 3600000);
     free(pin);
-    REFUSED(station_pin_source(at("home"), &pin, &e), RC_CONFLICT, "station.no-home");
+    REFUSED(station_token(at("home"), &pin, &token, &e), RC_CONFLICT, "station.no-home");
     must(dir_make(at("empty"), 0700, &e));
-    REFUSED(station_pin_source(at("empty"), &pin, &e), RC_CONFLICT, "station.no-home");
+    REFUSED(station_token(at("empty"), &pin, &token, &e), RC_CONFLICT, "station.no-home");
     init_ok(true);
-    must(station_pin_source(at("home"), &pin, &e));
+    must(station_token(at("home"), &pin, &token, &e));
     assert_string_equal(pin, "file:/secret/pin");
     free(pin);
     bytes_free(&text);
@@ -159,7 +163,7 @@ static void test_import(void **state)
     REFUSED(station_open(at("home"), w.keys, &w.station, &e), RC_CONFLICT, "station.not-certified");
     assert_non_null(strstr(e.text, "seal.csr"));
     csr = read_csr(at("home/seal.csr"));
-    must(w.keys->ops->find(w.keys, "soft:seal", KEY_DERIVE, &seal, &e));
+    must(w.keys->ops->find(w.keys, "soft:seal", KEY_DERIVE, NULL, &seal, &e));
     assert_int_equal(csr->possession, POSSESSION_STATEMENT);
     assert_true(span_eq(csr->spki, bytes_span(&seal->spki)));
     assert_true(span_eq(csr->subject, w.manifest->subject));
@@ -176,6 +180,26 @@ static void test_import(void **state)
     reopen();
     csr_free(csr);
     signer_free(seal);
+}
+
+/* The key that is found is of the configured type, or it is not used. */
+static void test_another_key_type(void **state)
+{
+    struct bytes text = BYTES_INIT;
+    const char *role = NULL;
+    bool is_new = false;
+
+    (void)state;
+    init_ok(true);
+    w.manifest = certify(at("home/manifest.csr"), "station-manifest", at("m.pem"));
+    load(at("home/station.yaml"), &text);
+    memcpy((char *)(uintptr_t)strstr(bytes_str(&text), "ec-p256"), "ec-p384", 7);
+    store(at("home/station.yaml"), bytes_span(&text));
+    REFUSED(station_import(at("home"), w.keys, at("m.pem"), at("chain.pem"), &role, &is_new, &e), RC_CONFLICT,
+            "station.key-changed");
+    assert_non_null(strstr(e.text, "is of type ec-p256, the configuration says ec-p384"));
+    assert_false(file_exists(at("home/seal.csr")));
+    bytes_free(&text);
 }
 
 /* The chain may begin with the certificate itself, as many CAs hand it out. */
@@ -221,7 +245,7 @@ static void test_import_refused(void **state)
     pki_signer_make(&stranger, &w.pki, &w.pki.online, "station-manifest", "line7");
     store_cert(at("c.pem"), stranger.cert);
     refuse_import(at("c.pem"), RC_INPUT, "station.key");
-    must(w.keys->ops->find(w.keys, "soft:manifest", KEY_SIGN, &key, &e));
+    must(w.keys->ops->find(w.keys, "soft:manifest", KEY_SIGN, NULL, &key, &e));
     c = pki_issue_cn(&w.pki, &w.pki.local, "device", "line7", bytes_span(&key->spki));
     store_cert(at("c.pem"), c);
     refuse_import(at("c.pem"), RC_DENIED, "verify.role");
@@ -273,10 +297,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BARE(test_init),           BARE(test_init_refused),
-        BARE(test_config),         BARE(test_pin_source),
+        BARE(test_config),         BARE(test_token_settings),
         BARE(test_import),         IN_WORLD(test_import_full_chain),
         BARE(test_import_refused), IN_WORLD(test_import_revoked),
-        BARE(test_open_refused),
+        BARE(test_open_refused),   BARE(test_another_key_type),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

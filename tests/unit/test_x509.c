@@ -64,10 +64,11 @@ static void test_profiles_schema(void **state)
     free(cwd);
 }
 
-#define HEAD "schema: keymill.profile.v1\nname: x\n"
-#define LEAF HEAD "kind: leaf\nsubject: request\nkeys: [ec-p256]\nkey-identifier: sha1\n"
-#define CA   HEAD "kind: ca\nsubject: request\nkeys: [ec-p256]\npossession: signature\n"
-#define SIG  "key-usage: [digitalSignature]\npossession: signature\n"
+#define HEAD       "schema: keymill.profile.v1\nname: x\n"
+#define LEAF       HEAD "kind: leaf\nsubject: request\nkeys: [ec-p256]\nkey-identifier: sha1\n"
+#define CA         HEAD "kind: ca\nsubject: request\nkeys: [ec-p256]\npossession: signature\n"
+#define KEYS(list) HEAD "kind: leaf\nsubject: request\nkeys: [" list "]\nkey-identifier: none\n"
+#define SIG        "key-usage: [digitalSignature]\npossession: signature\n"
 
 static void test_profiles_refuse(void **state)
 {
@@ -93,7 +94,16 @@ static void test_profiles_refuse(void **state)
         {HEAD "kind: leaf\nsubject: device-id\nkeys: [ec-p256]\nkey-identifier: none\n" SIG
               "attributes:\n  - {type: C, value: DEU}\n",
          "x509.profile"},
-        {HEAD "kind: leaf\nsubject: request\nkeys: [rsa-2048]\nkey-identifier: none\n" SIG, "x509.profile"},
+        {KEYS("rsa-1024") SIG, "x509.profile"},
+        {KEYS("rsa-2048-pss") SIG, "x509.profile"}, /* a scheme, no key type */
+        {KEYS("ec-p256, rsa-2048") "key-usage: [keyAgreement]\npossession: statement\n", "x509.profile"},
+        {KEYS("ed25519") "key-usage: [keyAgreement]\npossession: statement\n", "x509.profile"},
+        {KEYS("rsa-2048, ec-p256") "key-usage: [keyEncipherment]\npossession: statement\n", "x509.profile"},
+        {KEYS("ed25519") "key-usage: [keyEncipherment]\npossession: statement\n", "x509.profile"},
+        {KEYS("rsa-2048") "key-usage: [keyEncipherment]\npossession: signature\n", "x509.profile"},
+        {HEAD "kind: ca\nsubject: request\nkeys: [rsa-2048]\npossession: signature\nkey-identifier: sha1\n"
+              "key-usage: [keyCertSign, keyEncipherment]\n",
+         "x509.profile"},
         {CA "key-identifier: none\nkey-usage: [keyCertSign]\n", "x509.profile"},
         {CA "key-identifier: sha1\nkey-usage: [cRLSign]\n", "x509.profile"},
         {CA "key-identifier: sha1\nkey-usage: [keyCertSign]\nextended-key-usage: [OCSPSigning]\n",
@@ -254,20 +264,30 @@ static void test_cert_fields(void **state)
 /* A foreign certificate is read; only its signature cannot be judged. */
 static void test_cert_foreign(void **state)
 {
+    static const struct {
+        const char *newkey;
+        bool known_sig; /* the scheme is one of ours, the key is not */
+    } keys[] = {{"ed448", false}, {"rsa:1024", true}, {"ec -pkeyopt ec_paramgen_curve:P-521", true}};
     struct cert *c = NULL;
-    char *path = path_join(pki_dir, "rsa.pem");
+    char *path = path_join(pki_dir, "foreign.pem");
     struct err e;
 
     (void)state;
-    CHECK_SH(
-        "openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=rsa/O=Other -days 30 -out rsa.pem");
-    must(cert_read(path, &c, &e), &e);
-    assert_null(c->key_alg);
-    assert_null(c->sig_alg);
-    assert_string_equal(c->cn, "rsa");
-    must_fail(cert_verify_signature(c, c, &e), &e, RC_INPUT, "x509.signature");
-    assert_non_null(strstr(e.text, "ec-p256"));
-    cert_free(c);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        char *line =
+            mem_printf("openssl req -x509 -newkey %s -nodes -keyout /dev/null -subj /CN=foreign/O=Other "
+                       "-days 30 -out foreign.pem",
+                       keys[i].newkey);
+        CHECK_SH(line);
+        free(line);
+        must(cert_read(path, &c, &e), &e);
+        assert_null(c->key_alg);
+        assert_int_equal(c->sig_alg != NULL, keys[i].known_sig);
+        assert_string_equal(c->cn, "foreign");
+        must_fail(cert_verify_signature(c, c, &e), &e, RC_INPUT, "x509.signature");
+        assert_non_null(strstr(e.text, "ec-p256"));
+        cert_free(c);
+    }
     free(path);
     path = path_join(pki_dir, "v1.pem");
     CHECK_SH(
