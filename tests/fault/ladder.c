@@ -290,8 +290,8 @@ static void verdict_elsewhere(struct ladder *l, const struct fault *at, enum shi
     l->refused++;
     if (of_login
             ? LISTED(of_pin, e->key)
-            : (starting && early && LISTED(at_start, e->key)) || (unreported && LISTED(of_key, e->key)) ||
-                  (k->cure != CURED && LISTED(refusals, e->key)))
+            : (starting && (early || in_login) && LISTED(at_start, e->key)) ||
+                  (unreported && LISTED(of_key, e->key)) || (k->cure != CURED && LISTED(refusals, e->key)))
         return;
     fail(l, at, "it ends with", e);
 }
