@@ -15,7 +15,8 @@ wrap "$T/broker" "$(command -v mosquitto)"
 KEYMILL_BUILD=$T/build KEYMILL_BROKER=$T/broker ok "the story" "$top/factory/quickstart.sh" --dir "$T/story" --devices 5
 has "$T/out" "every verdict is as it should be"
 same "commands, workers and brokers that ran" "$(find "$T/logs" -name '*.log' | wc -l | awk '{print ($1 > 100) ? "many" : $1}')" many
-find "$T/logs" -name '*.log' -size +0 -exec cat {} + >"$T/out"
+# Valgrind does not know Landlock's first system call (444) and says so in five lines; a worker is not confined under it.
+find "$T/logs" -name '*.log' -size +0 -exec cat {} + | awk '/^--[0-9]+-- WARNING: unhandled amd64-linux syscall: 444$/ {skip = 5} skip-- <= 0' >"$T/out"
 : >"$T/err"
 if [ -s "$T/out" ]; then fail "valgrind found something"; else pass; fi
 end
