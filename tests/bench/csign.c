@@ -35,12 +35,13 @@ static CK_FUNCTION_LIST *load(const char *module)
     void *so = dlopen(module, RTLD_NOW);
     CK_RV (*get)(CK_FUNCTION_LIST **) = NULL;
     CK_FUNCTION_LIST *p11 = NULL;
+    CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK}; /* as whoever may have threads must */
     CK_RV rv;
 
     if (so == NULL)
         die(dlerror(), 0);
     *(void **)&get = dlsym(so, "C_GetFunctionList");
-    if (get == NULL || (rv = get(&p11)) != CKR_OK || (rv = p11->C_Initialize(NULL)) != CKR_OK)
+    if (get == NULL || (rv = get(&p11)) != CKR_OK || (rv = p11->C_Initialize(&args)) != CKR_OK)
         die("C_Initialize", get == NULL ? 0 : rv);
     return p11;
 }

@@ -9,7 +9,7 @@
 #   hsm.start            starting a worker, finding the token, logging in and signing once, over pkcs11-tool's time for the same
 # KEYMILL_BENCH_CHECK=1: exit code 1 when a goal of goals.json is missed.
 set -eu
-build=${KEYMILL_BUILD:?KEYMILL_BUILD names a release build}
+build=$(cd "${KEYMILL_BUILD:?KEYMILL_BUILD names a release build}" && pwd)
 here=$(cd "$(dirname "$0")/../.." && pwd)
 seconds=${1:-3}
 rounds=${2:-3}
@@ -27,13 +27,13 @@ keymill-hsm keygen "$uri" --algorithm ec-p256 --usage sign >/dev/null
 cores=$(nproc)
 
 # rate OPTIONS...: signatures/s of keymill-hsm bench.
-rate() { keymill-hsm bench "$uri" --seconds "$seconds" --batch 2048 --json --quiet "$@" | sed -n 's/.*"signatures_per_s":\([0-9]*\).*/\1/p'; }
+rate() { keymill-hsm bench "$uri" --seconds "$seconds" --batch 4096 --json --quiet "$@" | sed -n 's/.*"signatures_per_s":\([0-9]*\).*/\1/p'; }
 bare() { "$build/tests/csign" "$module" bench "$dir/pin" key "$1" "$seconds"; }
 slow() {
-    KEYMILL_PKCS11_MODULE=$build/tests/p11shim.so KEYMILL_SHIM_REAL=$module KEYMILL_SHIM_SIGN_MS=5 KEYMILL_QUIRKS=$here/tests/support/quirks \
-        KEYMILL_TEST_FOLDER=$dir rate --workers 1 --sessions 32 --unverified
+    KEYMILL_PKCS11_MODULE=$build/tests/p11shim.so KEYMILL_SHIM_REAL=$module KEYMILL_SHIM_FAULT="C_Sign:*:ms=5" KEYMILL_QUIRKS=$here/tests/support/quirks \
+        KEYMILL_TEST_FOLDER=$dir rate --workers 1 --sessions 32 --threads 2 --unverified
 }
-verify() { openssl speed -seconds "$seconds" -mr ecdsap256 2>/dev/null | awk -F: '/^\+F4/ { print 1 / $6 }'; }
+verify() { openssl speed -seconds "$seconds" -mr ecdsap256 2>/dev/null | awk -F: '/^\+F4/ { print $5 }'; }
 # Milliseconds of N repetitions.
 many() {
     n=$1 began=$(date +%s%N)
@@ -44,7 +44,7 @@ many() {
     done
     echo $((($(date +%s%N) - began) / 1000000))
 }
-start_ours() { many 20 keymill-hsm bench "$uri" --count 1 --batch 1 --workers 1 --unverified --json --quiet; }
+start_ours() { many 20 "$build/tests/signloop" "$uri" 1 1; }
 start_peer() { many 20 pkcs11-tool --module "$module" --token-label bench --login --pin 123456 --sign --mechanism ECDSA --label key --input-file "$dir/digest" --output-file "$dir/sig"; }
 
 round=0
@@ -52,9 +52,9 @@ while [ $round -lt "$rounds" ]; do
     round=$((round + 1))
     {
         echo "bare1 $(bare 1)"
-        echo "one $(rate --workers 1 --unverified)"
+        echo "one $(rate --workers 1 --threads 2 --unverified)"
         echo "bare2 $(bare 2)"
-        echo "two $(rate --workers 2 --unverified)"
+        echo "two $(rate --workers 2 --threads 3 --unverified)"
         echo "verify $(verify)"
         echo "verified $(rate --workers "$cores" --threads $((cores + 1)))"
         echo "latency32 $(slow)"
@@ -63,6 +63,11 @@ while [ $round -lt "$rounds" ]; do
     } >"$dir/round$round"
 done
 
+if grep -Evq '^[a-z0-9]+ [0-9.]+$' "$dir"/round*; then
+    echo "hsm.sh: a measurement failed:" >&2
+    cat "$dir"/round* >&2
+    exit 1
+fi
 cat "$dir"/round* | awk -v cores="$cores" -v rounds="$rounds" -v check="${KEYMILL_BENCH_CHECK:-0}" -v goals="$here/tests/bench/goals.json" '
 function median(list, n,    i, j, t) {
     for (i = 1; i < n; i++)
@@ -82,8 +87,10 @@ function figure(name, unit, value, limit,    i, ratios) {
 BEGIN {
     while ((getline line < goals) > 0)
         if (match(line, /"hsm\.[a-z0-9]*": *\{"goal": *[0-9.]*/)) {
-            split(substr(line, RSTART, RLENGTH), part, "\"")
-            sub(/.*: */, "", line_goal = substr(line, RSTART, RLENGTH)); goal_of[part[2]] = line_goal
+            row = substr(line, RSTART, RLENGTH)
+            split(row, part, "\"")
+            sub(/.*: */, "", row)
+            goal_of[part[2]] = row
         }
 }
 { n[$1]++; v[$1, n[$1]] = $2 }
