@@ -14,6 +14,8 @@ while [ $# -gt 0 ]; do
     esac
 done
 export CTEST_OUTPUT_ON_FAILURE=1
+limit=1500 # seconds for a test
+[ $KEYMILL_FULL = 0 ] || limit=5400
 cmake/packages.sh build run test
 
 log=$(mktemp -d)
@@ -35,7 +37,7 @@ build() {
 suite() {
     echo "== tests: $1 ($2)"
     code=0
-    KEYMILL_BUILD=$PWD/build/$1 ctest --test-dir "build/$1" -j 2 -R "$2" --no-tests=error --timeout 1500 >"$log/ctest" 2>&1 || code=$?
+    KEYMILL_BUILD=$PWD/build/$1 ctest --test-dir "build/$1" -j 2 -R "$2" --no-tests=error --timeout "$limit" >"$log/ctest" 2>&1 || code=$?
     grep -E '^ *[0-9]+/[0-9]+ Test' "$log/ctest" || true
     total=$(sed -n 's/.* tests failed out of \([0-9]*\)$/\1/p' "$log/ctest")
     bad=$(sed -n 's/.*, \([0-9]*\) tests failed out of.*/\1/p' "$log/ctest")
