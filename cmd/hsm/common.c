@@ -160,3 +160,14 @@ int attribute_value(const struct key_info *k, size_t i)
     memcpy(&value, (const char *)k + attributes[i].offset, sizeof value);
     return value;
 }
+
+void key_row(const struct key_info *k, struct out *out)
+{
+    char usage[24];
+    out_row(out);
+    out_str(out, "label", k->label);
+    out_hex(out, "id", bytes_span(&k->id));
+    out_str(out, "algorithm", k->algorithm);
+    out_str(out, "usage", usage_text(k, usage));
+    out_str(out, "policy", policy_holds(k) ? "ok" : "broken");
+}

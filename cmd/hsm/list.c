@@ -40,15 +40,8 @@ static enum rc list_keys(const struct cli_args *args, const char *uri, struct ou
         rc = token_keys(store, uri, &keys, &n, e);
     if (rc == RC_OK) {
         out_list(out, "keys");
-        for (size_t i = 0; i < n; i++) {
-            char usage[24];
-            out_row(out);
-            out_str(out, "label", keys[i].label);
-            out_hex(out, "id", bytes_span(&keys[i].id));
-            out_str(out, "algorithm", keys[i].algorithm);
-            out_str(out, "usage", usage_text(&keys[i], usage));
-            out_str(out, "policy", policy_holds(&keys[i]) ? "ok" : "broken");
-        }
+        for (size_t i = 0; i < n; i++)
+            key_row(&keys[i], out);
         out_list_end(out);
     }
     key_info_free(keys, n);

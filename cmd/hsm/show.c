@@ -97,13 +97,7 @@ static void show_keys(const struct key_info *keys, size_t n, struct out *out)
     struct err ignored = ERR_INIT;
     out_list(out, "keys");
     for (size_t i = 0; i < n; i++) {
-        char usage[24];
-        out_row(out);
-        out_str(out, "label", keys[i].label);
-        out_hex(out, "id", bytes_span(&keys[i].id));
-        out_str(out, "algorithm", keys[i].algorithm);
-        out_str(out, "usage", usage_text(&keys[i], usage));
-        out_str(out, "policy", policy_holds(&keys[i]) ? "ok" : "broken");
+        key_row(&keys[i], out);
         out_spki(out, &keys[i]);
         out_exceptions(out, &keys[i], usage_of(&keys[i]));
     }

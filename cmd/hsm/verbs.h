@@ -70,4 +70,7 @@ enum { ATTRIBUTES = 14 };
 const char *attribute_name(size_t i);
 int attribute_value(const struct key_info *k, size_t i);
 
+/* A row of a list of keys: what each is, and whether it keeps the policy for its usage. */
+void key_row(const struct key_info *k, struct out *out);
+
 #endif
