@@ -34,6 +34,7 @@ enum {
 static struct token the_token = {.mutex = PTHREAD_MUTEX_INITIALIZER, .objects = PTHREAD_MUTEX_INITIALIZER};
 static pthread_t threads[PROTO_SESSIONS_MAX];
 static size_t nthreads;
+static atomic_bool tool_gone; /* what it still asked for, nobody waits for */
 
 /* A request and the room for its reply; one for each thread. */
 struct exchange {
@@ -239,7 +240,7 @@ static enum proto_status do_sign(struct exchange *x, struct fault *f)
         broken("a batch that is too large");
     size_t room = (PROTO_MESSAGE_MAX - sizeof *h) / rq.result, filled = 0;
     int64_t since = clock_mono_ms();
-    for (size_t i = 0; i < h->count; i++) {
+    for (size_t i = 0; i < h->count && !tool_gone; i++) {
         enum proto_status st =
             key_sign(&x->lane, &rq, items + i * h->size, h->size, reply_body(x) + filled * rq.result, f);
         if (st != PROTO_OK)
@@ -437,7 +438,7 @@ static void *serve(void *arg)
 {
     struct exchange *x = arg;
     x->lane.token = &the_token;
-    while (request_take(x)) {
+    while (request_take(x) && !tool_gone) {
         struct fault f = {.status = PROTO_OK};
         if (x->in_len < sizeof x->in.header || x->in.header.version != PROTO_VERSION)
             broken("tool and worker are of different versions");
@@ -458,8 +459,10 @@ static void pin_pipe_moved(int sig)
     struct pollfd p = {.fd = PROTO_FD_PIN};
     int before = errno;
     (void)sig;
-    if (poll(&p, 1, 0) > 0 && (p.revents & POLLHUP))
+    if (poll(&p, 1, 0) > 0 && (p.revents & POLLHUP)) {
+        tool_gone = true;
         alarm(ORPHAN_GRACE_S);
+    }
     errno = before;
 }
 

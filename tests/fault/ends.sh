@@ -33,6 +33,27 @@ ok "64 sessions" with "" "$KEYMILL_BUILD/tests/signloop" "$uri" 40000 1 64 10000
 has out "40000 signatures"
 lacks err "did not answer"
 
+# --- the tool is killed with hundreds of digests on their way: nobody waits for them, and none but the one under way is signed any more ---
+$shimctl reset
+KEYMILL_SHIM_FAULT="C_Sign:*:ms=20" "$KEYMILL_BUILD/tests/signloop" "$uri" 2560 1 1 10000 256 >"$T/out" 2>"$T/err" &
+tool=$!
+tries=0
+while [ "$($shimctl calls C_Sign)" -lt 10 ] && [ $tries -lt 500 ]; do
+    tries=$((tries + 1))
+    sleep 0.02
+done
+kill -9 $tool
+wait $tool 2>/dev/null
+signed=$($shimctl calls C_Sign)
+tries=0
+while [ "$($shimctl calls C_Finalize)" = 0 ] && [ $tries -lt 750 ]; do
+    tries=$((tries + 1))
+    sleep 0.02
+done
+same "the worker left the module in order" "$($shimctl calls C_Finalize)" 1
+more=$(($($shimctl calls C_Sign) - signed))
+if [ $more -le 20 ]; then pass; else fail "$more signatures that nobody waits for"; fi
+
 # --- a new key breaks the policy; the worker that destroys it again dies before it says so ---
 export KEYMILL_SHIM_QUIRK=false=LOCAL
 refused 5 hsm.key-policy "a key that is not kept" with C_CloseSession:2:exit keymill-hsm keygen "pkcs11:token=root;object=bad?pin-source=file:$T/pin" --algorithm ec-p256 --usage sign
